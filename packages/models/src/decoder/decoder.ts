@@ -1,0 +1,56 @@
+import type { DecoderConfig, LinearRole } from '../config.js';
+import { weightName } from '../config.js';
+
+/**
+ * The composite operators a decoder is made of. Written against this interface once, the decoder is lowered twice:
+ * `expand` gives differentiable primitives for training and calibration, `fuse` gives ONNX Runtime's fused
+ * operators for inference.
+ *
+ * `V` is a value of the target graph; `G` is the joint result of linear layers that read the same input, which a
+ * lowering may keep packed as one value.
+ */
+export interface Composites<V, G> {
+  /** Embedding rows of the input ids. */
+  embed(weight: string): V;
+  /** RMSNorm of `x`. */
+  norm(x: V, weight: string): V;
+  /** `sum = residual + delta` and its RMSNorm. */
+  addNorm(residual: V, delta: V, weight: string): { sum: V; normed: V };
+  /** Linear layers that share the input `x`. */
+  project(x: V, layer: number, roles: readonly LinearRole[]): G;
+  /** Rotary, causal, grouped-query attention over the projected q, k and v, before the output projection. */
+  attention(qkv: G, layer: number): V;
+  /** silu(gate) * up. */
+  swiglu(gateUp: G): V;
+  linear(x: V, layer: number, role: LinearRole): V;
+  /** Called where only some rows matter from here on (the last block, before its output projection). */
+  selectRows(x: V): V;
+  /** Final hidden states to the lowering's result: logits, or a loss. */
+  head(normed: V): V;
+}
+
+/**
+ * The Llama-shaped decoder: pre-norm blocks of rotary grouped-query attention and SwiGLU. Bias on q/k/v and norms on
+ * q/k are properties of `project` and `attention` and follow the config there.
+ */
+export function decoder<V, G>(config: DecoderConfig, ops: Composites<V, G>): V {
+  let residual = ops.embed(weightName.embedding);
+  let normed = ops.norm(residual, weightName.inputNorm(0));
+  for (let layer = 0; layer < config.layerCount; layer++) {
+    const last = layer === config.layerCount - 1;
+    let attended = ops.attention(ops.project(normed, layer, ['q', 'k', 'v']), layer);
+    if (last) {
+      attended = ops.selectRows(attended);
+      residual = ops.selectRows(residual);
+    }
+    const afterAttention = ops.addNorm(
+      residual,
+      ops.linear(attended, layer, 'o'),
+      weightName.postAttentionNorm(layer),
+    );
+    const gated = ops.swiglu(ops.project(afterAttention.normed, layer, ['gate', 'up']));
+    const next = last ? weightName.finalNorm : weightName.inputNorm(layer + 1);
+    ({ sum: residual, normed } = ops.addNorm(afterAttention.sum, ops.linear(gated, layer, 'down'), next));
+  }
+  return ops.head(normed);
+}

@@ -1,0 +1,4 @@
+export * from './config.js';
+export * from './decoder/decoder.js';
+export * from './linear/linear.js';
+export * from './weights.js';
