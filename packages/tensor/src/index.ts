@@ -1,4 +1,12 @@
+export * from './autodiff/rule.js';
+export { DifferentiableGraph, isSparse, type SparseGradient } from './autodiff/tape.js';
 export * from './backend.js';
 export * from './bytes.js';
 export * from './dtype.js';
 export * from './errors.js';
+export * from './graph/graph.js';
+export * as op from './graph/operators.js';
+export { onnxType } from './graph/operators.js';
+export * from './graph/value.js';
+export * from './onnx/encode.js';
+export * as onnx from './onnx/generated/onnx_pb.js';
