@@ -1,6 +1,6 @@
 /**
  * A linear layer is a value. `Dense` holds f32 weights; `NBit` holds group-quantized integers. Logical formats: how a
- * runtime packs them is the exporter's business. Low-rank and adapted layers join this union.
+ * runtime packs them is `stored.ts`'s business. Low-rank and adapted layers join this union.
  */
 export type Linear = DenseLinear | NBitLinear;
 
@@ -26,4 +26,53 @@ export interface NBitLinear {
   readonly scales: Float32Array;
   /** Same shape as `scales`; absent means symmetric: 2^(bits - 1) everywhere. */
   readonly zeroPoints?: Uint8Array;
+}
+
+/** What kind of value a linear layer is, known without reading its weights. */
+export type LinearFormat = DenseFormat | NBitFormat;
+
+export interface DenseFormat {
+  readonly kind: 'dense';
+  readonly storage: 'f32' | 'f16';
+}
+
+export interface NBitFormat {
+  readonly kind: 'nbit';
+  readonly bits: 2 | 4 | 8;
+  readonly groupSize: number;
+  /** Each group has its own zero point. */
+  readonly asymmetric: boolean;
+}
+
+/** The format that `linear` has. */
+export function formatOf(linear: Linear): LinearFormat {
+  switch (linear.kind) {
+    case 'dense':
+      return { kind: 'dense', storage: linear.storage };
+    case 'nbit':
+      return {
+        kind: 'nbit',
+        bits: linear.bits,
+        groupSize: linear.groupSize,
+        asymmetric: linear.zeroPoints !== undefined,
+      };
+  }
+}
+
+/** True when layers of both formats can be packed into one. */
+export function sameFormat(a: LinearFormat, b: LinearFormat): boolean {
+  if (a.kind === 'dense') return b.kind === 'dense' && a.storage === b.storage;
+  return (
+    b.kind === 'nbit' && a.bits === b.bits && a.groupSize === b.groupSize && a.asymmetric === b.asymmetric
+  );
+}
+
+/** Groups in one row of `columns`; the last may be shorter. */
+export function groupsPerRow(columns: number, groupSize: number): number {
+  return Math.ceil(columns / groupSize);
+}
+
+/** The level that stands for zero where a group has no zero point of its own. */
+export function middleLevel(bits: NBitFormat['bits']): number {
+  return 2 ** (bits - 1);
 }

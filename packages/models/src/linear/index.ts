@@ -1,0 +1,4 @@
+export * from './linear.js';
+export * from './pack.js';
+export * from './stored.js';
+export * from './to-dense.js';
