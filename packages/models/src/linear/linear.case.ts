@@ -13,13 +13,16 @@ export function randomNumbers(seed: number): () => number {
   };
 }
 
-/** A quantized layer of random levels, scales (either sign) and zero points. */
+/** A quantized layer of random levels, scales (either sign) and zero points; weights up to about 0.5. */
 export function randomNBit(format: NBitFormat, shape: readonly [number, number], seed = 1): NBitLinear {
   const random = randomNumbers(seed);
   const { bits, groupSize, asymmetric } = format;
   const [rows, columns] = shape;
   const groups = rows * groupsPerRow(columns, groupSize);
-  const scale = () => f16BitsToF32(f32ToF16Bits((random() < 0.5 ? -1 : 1) * (0.01 + 0.05 * random())));
+  const scale = (): number => {
+    const sign = random() < 0.5 ? -1 : 1;
+    return f16BitsToF32(f32ToF16Bits((sign * (0.1 + 0.4 * random())) / 2 ** (bits - 1)));
+  };
   return {
     kind: 'nbit',
     shape,

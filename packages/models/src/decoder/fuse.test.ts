@@ -1,0 +1,223 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Session, Tensor } from '@edgedesk/tensor';
+import { DifferentiableGraph, encodeModel, tensor } from '@edgedesk/tensor';
+import { nodeBackend } from '@edgedesk/tensor/node';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { DecoderConfig } from '../config.js';
+import { weightShapes } from '../config.js';
+import { randomNBit } from '../linear/linear.case.js';
+import type { Linear, LinearFormat } from '../linear/linear.js';
+import { toDense } from '../linear/to-dense.js';
+import { randomWeights, tinyConfig } from './decoder.case.js';
+import { decoder } from './decoder.js';
+import { expandLowering, logitsHead } from './expand.js';
+import { writeWeights } from './fuse-data.js';
+import { fuseDecoder } from './fuse.js';
+
+const f32: LinearFormat = { kind: 'dense', storage: 'f32' };
+const f16: LinearFormat = { kind: 'dense', storage: 'f16' };
+const int4: LinearFormat = { kind: 'nbit', bits: 4, groupSize: 32, asymmetric: false };
+const int4zero: LinearFormat = { ...int4, asymmetric: true };
+const int8: LinearFormat = { ...int4, bits: 8 };
+
+interface Case {
+  readonly name: string;
+  readonly config: DecoderConfig;
+  readonly format: (weight: string) => LinearFormat;
+}
+
+const untied = { ...tinyConfig, tiedEmbedding: false };
+const cases: readonly Case[] = [
+  { name: 'f32, tied', config: tinyConfig, format: () => f32 },
+  { name: 'f16, tied', config: tinyConfig, format: () => f16 },
+  { name: 'f32, untied, q/k/v bias', config: { ...untied, qkvBias: true }, format: () => f32 },
+  { name: 'f32, tied, q/k norm', config: { ...tinyConfig, qkNorm: true }, format: () => f32 },
+  { name: 'int4, tied (groups of 32 in 48 columns)', config: tinyConfig, format: () => int4 },
+  { name: 'int4 asymmetric, tied', config: tinyConfig, format: () => int4zero },
+  { name: 'int8, untied, q/k/v bias', config: { ...untied, qkvBias: true }, format: () => int8 },
+  { name: 'int4, tied, q/k norm', config: { ...tinyConfig, qkNorm: true }, format: () => int4 },
+  {
+    name: 'mixed: v and up in int8, the rest int4; embedding f16',
+    config: { ...tinyConfig, qkvBias: true },
+    format: (weight) => (/embed/.test(weight) ? f16 : /v_proj|up_proj/.test(weight) ? int8 : int4),
+  },
+];
+
+const backend = nodeBackend();
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'edgedesk-fuse-'));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+/** The case's linear weights as values and all its weights as numbers. */
+function makeWeights({ config, format }: Case) {
+  const dense = randomWeights(config);
+  const linears = new Map<string, Linear>();
+  let seed = 1;
+  for (const [name, shape] of weightShapes(config)) {
+    if (shape.length !== 2) continue;
+    const wanted = format(name);
+    const size = [shape[0]!, shape[1]!] as const;
+    const linear: Linear =
+      wanted.kind === 'dense'
+        ? { ...wanted, shape: size, weight: dense.get(name)! }
+        : randomNBit(wanted, size, seed++);
+    linears.set(name, linear);
+    dense.set(name, toDense(linear));
+  }
+  return { dense, linears };
+}
+
+/** Logits `[seq, vocab]` by the differentiable lowering. */
+async function expanded(
+  config: DecoderConfig,
+  dense: ReadonlyMap<string, Float32Array>,
+  ids: readonly number[],
+): Promise<Float32Array> {
+  const g = new DifferentiableGraph();
+  const shapes = weightShapes(config);
+  const values = new Map([...shapes].map(([name, shape]) => [name, g.input(name, 'f32', shape)]));
+  const lowering = expandLowering(g, config, {
+    batch: 1,
+    seq: ids.length,
+    tokenIds: g.input('ids', 'i64', [ids.length]),
+    segmentIds: g.input('segments', 'i64', [1, ids.length]),
+    weight: (name) => values.get(name)!,
+    head: logitsHead(g),
+  });
+  g.output(decoder(config, lowering), 'logits');
+  const session = await backend.createSession(encodeModel(g), { threads: 1, spin: false });
+  const feeds: Record<string, Tensor> = {
+    ids: tensor.i64(ids, [ids.length]),
+    segments: tensor.i64(new BigInt64Array(ids.length), [1, ids.length]),
+  };
+  for (const [name, shape] of shapes) feeds[name] = tensor.f32(dense.get(name)!, shape);
+  const { logits } = await session.run(feeds);
+  await session.release();
+  return logits!.data as Float32Array;
+}
+
+type Cache = Record<string, Tensor>;
+
+async function step(session: Session, ids: readonly number[], cache: Cache) {
+  const past = cache['past_key_values.0.key']!.shape[2]!;
+  const total = past + ids.length;
+  const result = await session.run({
+    input_ids: tensor.i64(ids, [1, ids.length]),
+    attention_mask: tensor.i64(new Array<number>(total).fill(1), [1, total]),
+    ...cache,
+  });
+  const next: Cache = {};
+  for (const [name, value] of Object.entries(result)) {
+    if (name !== 'logits') next[name.replace('present', 'past_key_values')] = value;
+  }
+  return { logits: result.logits!, cache: next };
+}
+
+function emptyCache(config: DecoderConfig): Cache {
+  const { layerCount, kvHeadCount, headDim } = config;
+  return Object.fromEntries(
+    Array.from({ length: layerCount }, (_, i) => i).flatMap((i) =>
+      ['key', 'value'].map((kind) => [
+        `past_key_values.${i}.${kind}`,
+        tensor.zeros([1, kvHeadCount, 0, headDim]),
+      ]),
+    ),
+  );
+}
+
+/** Largest difference relative to the largest expected value. */
+function deviation(got: Float32Array, expected: Float32Array): number {
+  expect(got.length).toBe(expected.length);
+  const scale = expected.reduce((a, x) => Math.max(a, Math.abs(x)), 0);
+  return got.reduce((worst, x, i) => Math.max(worst, Math.abs(x - expected[i]!)), 0) / scale;
+}
+
+describe.each(cases)('$name', (example) => {
+  const { config, format } = example;
+  const { dense, linears } = makeWeights(example);
+  const ids = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8];
+
+  async function fused(accuracyLevel: 1 | 4): Promise<Session> {
+    const dataFile = 'weights.data';
+    const model = fuseDecoder(config, { dataFile, formatOf: format, accuracyLevel });
+    const data = new Uint8Array(model.dataSizeBytes);
+    await writeWeights(
+      model.units,
+      {
+        linear: (name) => Promise.resolve(linears.get(name)!),
+        vector: (name) => Promise.resolve(dense.get(name)!),
+      },
+      (offset, bytes) => Promise.resolve(data.set(bytes, offset)),
+    );
+    await writeFile(join(folder, dataFile), data);
+    return backend.createSession(encodeModel(model.graph), { externalData: folder, threads: 1, spin: false });
+  }
+
+  it('fuse agrees with expand, in one go and with a cache', async () => {
+    const expected = await expanded(config, dense, ids);
+    const session = await fused(1);
+    const whole = await step(session, ids, emptyCache(config));
+    // f32 throughout; kernels sum in different orders
+    expect(deviation(whole.logits.data as Float32Array, expected)).toBeLessThan(2e-5);
+
+    const logits: number[] = [];
+    let cache = emptyCache(config);
+    for (const piece of [ids.slice(0, 5), ids.slice(5, 6), ids.slice(6, 7), ids.slice(7)]) {
+      const result = await step(session, piece, cache);
+      logits.push(...(result.logits.data as Float32Array));
+      cache = result.cache;
+    }
+    expect(deviation(Float32Array.from(logits), expected)).toBeLessThan(2e-5);
+    await session.release();
+  });
+
+  it('keeps a batch apart and pads on the right', async () => {
+    const session = await fused(1);
+    const short = ids.slice(0, 7);
+    const alone = await step(session, short, emptyCache(config));
+    const cache = Object.fromEntries(
+      Object.keys(emptyCache(config)).map((name) => [
+        name,
+        tensor.zeros([2, config.kvHeadCount, 0, config.headDim]),
+      ]),
+    );
+    const padded = short.concat(new Array<number>(ids.length - short.length).fill(0));
+    const mask = (length: number) => ids.map((_, i) => (i < length ? 1 : 0));
+    const { logits } = await session.run({
+      input_ids: tensor.i64([...padded, ...ids], [2, ids.length]),
+      attention_mask: tensor.i64([...mask(short.length), ...mask(ids.length)], [2, ids.length]),
+      ...cache,
+    });
+    const first = (logits!.data as Float32Array).subarray(0, short.length * config.vocabSize);
+    expect(deviation(first, alone.logits.data as Float32Array)).toBeLessThan(2e-5);
+    await session.release();
+  });
+
+  it('int8 activations stay close', async () => {
+    const expected = await expanded(config, dense, ids);
+    const session = await fused(4);
+    const { logits } = await step(session, ids, emptyCache(config));
+    // random weights amplify the rounding of activations to 8 bits over two layers
+    expect(deviation(logits.data as Float32Array, expected)).toBeLessThan(0.05);
+    await session.release();
+  });
+});
+
+describe('the data file', () => {
+  it('holds a tied table once and stacks q, k, v and gate, up', () => {
+    const model = fuseDecoder(tinyConfig, { dataFile: 'w', formatOf: () => int4 });
+    const stacked = model.units.filter((u) => u.format !== null).map((u) => u.weights.length);
+    expect(stacked).toEqual([1, 3, 1, 2, 1, 3, 1, 2, 1]);
+    const placed = model.units.flatMap((u) => u.parts).sort((a, b) => a.offset - b.offset);
+    placed.forEach((part, i) => {
+      expect(part.offset % 64).toBe(0);
+      if (i > 0) expect(part.offset).toBeGreaterThanOrEqual(placed[i - 1]!.offset + placed[i - 1]!.sizeBytes);
+    });
+    const weights = model.units.flatMap((u) => u.weights);
+    expect(weights.sort()).toEqual([...weightShapes(tinyConfig).keys()].sort());
+  });
+});
