@@ -189,6 +189,8 @@ async function ask(question) {
 
 function setRunning(controller) {
   running = controller;
+  // Read aloud once, when it is whole.
+  log.setAttribute('aria-busy', String(controller !== undefined));
   element('send').hidden = controller !== undefined;
   element('stop').hidden = controller === undefined;
   for (const button of element('examples').children) button.disabled = controller !== undefined;

@@ -1,0 +1,58 @@
+import { formatDuration } from './format.js';
+
+/** The part of a stream that progress needs, so that a test can watch it. */
+export interface ProgressStream {
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+  write(text: string): unknown;
+}
+
+const terminalMs = 100;
+/** Logs stay readable: a line every few seconds at most. */
+const plainMs = 5000;
+
+/**
+ * One long job's progress on stderr: a line that redraws itself in a terminal, a plain line now and then elsewhere.
+ * The time left follows from the mean speed so far. `finish` must be called before anything else is printed.
+ */
+export class Progress {
+  readonly #start: number;
+  #shownAt: number;
+  #open = false;
+
+  constructor(
+    private readonly label: string,
+    private readonly stream: ProgressStream = process.stderr,
+    private readonly now: () => number = () => performance.now(),
+  ) {
+    this.#start = this.#shownAt = now();
+    if (stream.isTTY === true) this.#draw(label);
+  }
+
+  /** `done` of `total` (in any unit) is behind us; `note` is shown beside it. Cheap enough to call at every step. */
+  update(done: number, total: number, note = ''): void {
+    const now = this.now();
+    if (now - this.#shownAt < (this.stream.isTTY === true ? terminalMs : plainMs)) return;
+    this.#shownAt = now;
+    const share = total > 0 ? Math.min(1, done / total) : 0;
+    const elapsed = (now - this.#start) / 1000;
+    const left = share > 0 ? `, about ${formatDuration((elapsed * (1 - share)) / share)} left` : '';
+    const text = `${this.label}: ${Math.floor(share * 100)} %${note === '' ? '' : `, ${note}`}${left}`;
+    if (this.stream.isTTY === true) this.#draw(text);
+    else this.stream.write(`${text}\n`);
+  }
+
+  /** Ends the job's line. Without a text the line disappears from a terminal. */
+  finish(text?: string): void {
+    if (this.#open) this.stream.write('\r\u001b[2K');
+    this.#open = false;
+    if (text === undefined) return;
+    this.stream.write(`${this.label}: ${text} (${formatDuration((this.now() - this.#start) / 1000)})\n`);
+  }
+
+  #draw(text: string): void {
+    this.#open = true;
+    const width = (this.stream.columns ?? 80) - 1;
+    this.stream.write(`\r\u001b[2K${text.slice(0, width)}`);
+  }
+}
