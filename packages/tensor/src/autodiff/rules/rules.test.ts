@@ -49,7 +49,9 @@ const cases: { readonly [P in Primitive]: Readonly<Record<string, Case<P>>> } = 
     middle: (m) => ({ inputs: [m.param([5, 3])], attributes: { axis: 0, start: 1, end: 3 } }),
     start: (m) => ({ inputs: [m.param([2, 5])], attributes: { axis: 1, start: 0, end: 2 } }),
   },
-  concat: { three: (m) => ({ inputs: [m.param([2, 1]), m.param([2, 3]), m.param([2, 2])], attributes: { axis: 1 } }) },
+  concat: {
+    three: (m) => ({ inputs: [m.param([2, 1]), m.param([2, 3]), m.param([2, 2])], attributes: { axis: 1 } }),
+  },
   gather: {
     repeated: (m) => ({ inputs: [m.param([5, 3]), m.ids([4, 0, 4, 2])], attributes: {} }),
   },
@@ -69,7 +71,11 @@ const cases: { readonly [P in Primitive]: Readonly<Record<string, Case<P>>> } = 
   crossEntropy: {
     chunked: (m) => ({
       inputs: [m.param([5, 4]), m.param([7, 4])],
-      attributes: { targets: m.ids([1, 6, 0, 6, 3]), weights: m.g.f32([0.2, 0.4, 0, 0.3, 0.1], [5, 1]), chunk: 2 },
+      attributes: {
+        targets: m.ids([1, 6, 0, 6, 3]),
+        weights: m.g.f32([0.2, 0.4, 0, 0.3, 0.1], [5, 1]),
+        chunk: 2,
+      },
     }),
     whole: (m) => ({
       inputs: [m.param([3, 4]), m.param([6, 4])],
@@ -79,7 +85,10 @@ const cases: { readonly [P in Primitive]: Readonly<Record<string, Case<P>>> } = 
 };
 
 function angles(g: DifferentiableGraph, s: number, half: number) {
-  const angle = Array.from({ length: s * half }, (_, i) => Math.floor(i / half) * 100 ** (-(i % half) / half));
+  const angle = Array.from(
+    { length: s * half },
+    (_, i) => Math.floor(i / half) * 100 ** (-(i % half) / half),
+  );
   return {
     cos: g.f32(angle.map(Math.cos), [s, half]),
     sin: g.f32(angle.map(Math.sin), [s, half]),
@@ -172,9 +181,12 @@ async function worstError(primitive: Primitive, build: Case<Primitive>): Promise
 }
 
 describe.each(Object.keys(rules) as Primitive[])('%s', (primitive) => {
-  test.each(Object.entries(cases[primitive]))('gradient of case %s equals finite differences', async (_, build) => {
-    expect(await worstError(primitive, build as Case<Primitive>)).toBeLessThan(1e-3);
-  });
+  test.each(Object.entries(cases[primitive]))(
+    'gradient of case %s equals finite differences',
+    async (_, build) => {
+      expect(await worstError(primitive, build as Case<Primitive>)).toBeLessThan(1e-3);
+    },
+  );
 });
 
 test('the loss of a value it does not depend on is an error that names it', () => {
