@@ -7,3 +7,5 @@ export * from './decoder/expand.js';
 export * from './decoder/fuse.js';
 export * from './decoder/fuse-data.js';
 export type { PlacedPart, PlacedUnit } from './decoder/fuse-weights.js';
+export * from './artefact/index.js';
+export * from './tokenizer/index.js';
