@@ -8,6 +8,11 @@ import { backendExpectation } from '../backend.case.js';
 const executablePath = ['/usr/bin/chromium', '/usr/bin/chromium-browser'].find((file) => existsSync(file));
 const root = path.resolve(import.meta.dirname, '../../../..');
 
+const isolation = {
+  'Cross-Origin-Opener-Policy': 'same-origin',
+  'Cross-Origin-Embedder-Policy': 'require-corp',
+};
+
 const page = `<!doctype html><title>backend</title><script type="module">
 import { browserBackend } from '/packages/tensor/src/browser/index.ts';
 import { exerciseBackend } from '/packages/tensor/src/backend.case.ts';
@@ -32,17 +37,14 @@ describe.skipIf(!executablePath)(
         server: {
           port: 0,
           host: '127.0.0.1',
-          headers: {
-            'Cross-Origin-Opener-Policy': 'same-origin',
-            'Cross-Origin-Embedder-Policy': 'require-corp',
-          },
+          headers: isolation,
         },
         plugins: [
           {
             name: 'test-page',
             configureServer: (vite) => {
               vite.middlewares.use('/test-page', (_request, response) => {
-                response.setHeader('content-type', 'text/html');
+                response.writeHead(200, { 'content-type': 'text/html', ...isolation });
                 response.end(page);
               });
             },
