@@ -1,1 +1,9 @@
-export {};
+export * from './cast.js';
+export * from './export/companions.js';
+export * from './export/genai-config.js';
+export * from './export/model-files.js';
+export * from './export/write-artefact.js';
+export * from './model.js';
+export * from './pass.js';
+export * from './quantize/round-to-nearest.js';
+export * from './recipe.js';

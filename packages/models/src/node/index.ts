@@ -1,1 +1,2 @@
 export * from './rows.js';
+export * from './sha256.js';

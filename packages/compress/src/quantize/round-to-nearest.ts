@@ -1,0 +1,96 @@
+import type { NBitFormat, NBitLinear } from '@edgedesk/models';
+import { groupsPerRow, toDense, weightName } from '@edgedesk/models';
+import { CheckpointError } from '@edgedesk/tensor';
+import { z } from 'zod';
+import { withLinears } from '../model.js';
+import { definePass } from '../pass.js';
+import { asymmetricGrid, maxScale, symmetricGrid } from './grid.js';
+
+/**
+ * Rounds each weight to the nearest level of its group's grid.
+ *
+ * weight: `[out, in]` row-major f32. The scale is rounded to binary16 before the levels are chosen, so they are the
+ * nearest ones on the grid that is stored. CheckpointError when a group's weights need a scale beyond binary16; `where`
+ * names the tensor.
+ */
+export function roundToNearest(
+  weight: Float32Array,
+  shape: readonly [number, number],
+  format: NBitFormat,
+  where: string,
+): NBitLinear {
+  const [rows, columns] = shape;
+  const { bits, groupSize, asymmetric } = format;
+  const groups = groupsPerRow(columns, groupSize);
+  const levels = new Uint8Array(rows * columns);
+  const scales = new Float32Array(rows * groups);
+  const zeroPoints = asymmetric ? new Uint8Array(rows * groups) : undefined;
+  const highest = 2 ** bits - 1;
+  for (let row = 0; row < rows; row++) {
+    for (let group = 0; group < groups; group++) {
+      const start = row * columns + group * groupSize;
+      const end = Math.min(start + groupSize, (row + 1) * columns);
+      const grid = asymmetric
+        ? asymmetricGrid(weight, start, end, bits)
+        : symmetricGrid(weight, start, end, bits);
+      if (Math.abs(grid.scale) > maxScale) {
+        throw new CheckpointError(
+          `weights of row ${row} are too large for ${bits}-bit groups with float16 scales`,
+          {
+            where,
+            fix: 'keep this model at 16 or 32 bits',
+          },
+        );
+      }
+      const at = row * groups + group;
+      scales[at] = grid.scale;
+      if (zeroPoints) zeroPoints[at] = grid.zero;
+      const inverse = grid.scale === 0 ? 0 : 1 / grid.scale;
+      for (let i = start; i < end; i++) {
+        const level = weight[i]! * inverse + grid.zero + 0.5;
+        levels[i] = level <= 0 ? 0 : level >= highest ? highest : level;
+      }
+    }
+  }
+  return { kind: 'nbit', shape, bits, groupSize, levels, scales, ...(zeroPoints ? { zeroPoints } : {}) };
+}
+
+const settings = z.strictObject({
+  bits: z.union([z.literal(2), z.literal(4), z.literal(8)]),
+  /** Weights that share a scale. ONNX Runtime has kernels for these. */
+  groupSize: z.union([z.literal(16), z.literal(32), z.literal(64), z.literal(128)]).default(32),
+  /** A zero point for each group: a little better and `bits / groupSize` bits a weight larger. */
+  asymmetric: z.boolean().default(false),
+  /** Bits of the embedding and the head. @default `bits` */
+  embeddingBits: z.union([z.literal(2), z.literal(4), z.literal(8)]).optional(),
+});
+
+/** The baseline of every method: no data, seconds of work; at 4 bits small models lose noticeably. */
+export const roundToNearestPass = definePass({
+  name: 'round-to-nearest',
+  settings,
+  needs: 'nothing',
+  apply(model, { bits, groupSize, asymmetric, embeddingBits = bits }) {
+    const formatOf = (weight: string): NBitFormat => {
+      const outer = weight === weightName.embedding || weight === weightName.head;
+      return { kind: 'nbit', bits: outer ? embeddingBits : bits, groupSize, asymmetric };
+    };
+    const step = { step: 'round-to-nearest', settings: { bits, groupSize, asymmetric, embeddingBits } };
+    return Promise.resolve(
+      withLinears(
+        model,
+        (slot, weight) => ({
+          shape: slot.shape,
+          format: formatOf(weight),
+          read: async () => {
+            const linear = await slot.read();
+            const dense =
+              linear.kind === 'dense' && linear.storage === 'f32' ? linear.weight : toDense(linear);
+            return roundToNearest(dense, slot.shape, formatOf(weight), `${model.name}, tensor "${weight}"`);
+          },
+        }),
+        step,
+      ),
+    );
+  },
+});

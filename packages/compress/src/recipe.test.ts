@@ -1,0 +1,124 @@
+import { formatOf, weightName } from '@edgedesk/models';
+import { EdgeDeskError } from '@edgedesk/tensor';
+import { describe, expect, it } from 'vitest';
+import { generatedWeights, tinyConfig } from './model.case.js';
+import { modelFromWeights, parameterCount } from './model.js';
+import { applyRecipe, recipeForBits } from './recipe.js';
+
+const model = modelFromWeights('tiny', tinyConfig, generatedWeights(tinyConfig));
+
+async function sentenceOf(action: () => unknown): Promise<string> {
+  try {
+    await action();
+  } catch (error) {
+    if (EdgeDeskError.isInstance(error)) return error.sentence;
+    throw error;
+  }
+  throw new Error('nothing was thrown');
+}
+
+describe('a recipe', () => {
+  it('leaves the model it started from alone and records what was done', async () => {
+    const quantized = await applyRecipe(model, [{ pass: 'round-to-nearest', bits: 4, embeddingBits: 8 }]);
+    expect(model.linears.get(weightName.embedding)!.format).toEqual({ kind: 'dense', storage: 'f32' });
+    expect(quantized.linears.get(weightName.embedding)!.format).toMatchObject({ bits: 8, groupSize: 32 });
+    expect(quantized.linears.get(weightName.linear(1, 'down'))!.format).toMatchObject({ bits: 4 });
+    expect(quantized.provenance).toEqual([
+      { step: 'checkpoint', settings: { name: 'tiny' } },
+      { step: 'round-to-nearest', settings: { bits: 4, groupSize: 32, asymmetric: false, embeddingBits: 8 } },
+    ]);
+    for (const [name, slot] of quantized.linears) {
+      const linear = await slot.read();
+      expect(formatOf(linear), name).toEqual(slot.format);
+      expect(linear.shape).toEqual(slot.shape);
+    }
+  });
+
+  it('composes: float16 first, then 8 bits', async () => {
+    const both = await applyRecipe(model, [
+      { pass: 'cast', storage: 'f16' },
+      { pass: 'round-to-nearest', bits: 8 },
+    ]);
+    expect(both.provenance.map((s) => s.step)).toEqual(['checkpoint', 'cast', 'round-to-nearest']);
+    expect((await both.linears.get(weightName.linear(0, 'q'))!.read()).kind).toBe('nbit');
+  });
+
+  it.each([
+    [[{ pass: 'prune' }], 'recipe: there is no pass "prune"; use one of round-to-nearest, cast.'],
+    [[{ pass: 'round-to-nearest', bits: 5 }], 'pass "round-to-nearest", bits: '],
+    [[{ pass: 'round-to-nearest', bits: 4, groupSize: 48 }], 'pass "round-to-nearest", groupSize: '],
+    [[{ pass: 'round-to-nearest', bits: 4, grp: 32 }], 'pass "round-to-nearest": Unrecognized key: "grp"'],
+    [[{ bits: 4 }], 'recipe, 0, pass: '],
+    [{ pass: 'cast' }, 'recipe: '],
+    [new Array<unknown>(101).fill({ pass: 'cast', storage: 'f16' }), 'recipe: '],
+  ])('refuses %j', async (recipe, start) => {
+    expect(await sentenceOf(() => applyRecipe(model, recipe))).toMatch(
+      start.slice(0, 60).replace(/[.[\]]/g, '\\$&'),
+    );
+  });
+
+  it('stops when it is cancelled', async () => {
+    const controller = new AbortController();
+    controller.abort(new Error('enough'));
+    await expect(
+      applyRecipe(model, [{ pass: 'cast', storage: 'f16' }], { signal: controller.signal }),
+    ).rejects.toThrow('enough');
+  });
+});
+
+describe('--bits', () => {
+  it('means a recipe', () => {
+    expect(recipeForBits({ bits: 32 })).toEqual([]);
+    expect(recipeForBits({ bits: 16 })).toEqual([{ pass: 'cast', storage: 'f16' }]);
+    expect(recipeForBits({ bits: 8, groupSize: 64, asymmetric: true })).toEqual([
+      { pass: 'round-to-nearest', bits: 8, groupSize: 64, asymmetric: true },
+    ]);
+  });
+
+  it('refuses what makes no sense', async () => {
+    expect(await sentenceOf(() => recipeForBits({ bits: 5 as 4 }))).toBe(
+      'bits: 5 bits cannot be stored; use 32, 16, 8 or 4.',
+    );
+    expect(await sentenceOf(() => recipeForBits({ bits: 16, groupSize: 32 }))).toContain('have no groups');
+    expect(await sentenceOf(() => recipeForBits({ bits: 32, asymmetric: true }))).toContain('have no groups');
+  });
+});
+
+describe('a model', () => {
+  it('refuses weights that are not numbers, by name and place', async () => {
+    for (const [bad, word] of [
+      [NaN, 'NaN'],
+      [Infinity, 'Infinity'],
+      [-Infinity, '-Infinity'],
+    ] as const) {
+      const name = weightName.linear(1, 'up');
+      const values = await generatedWeights(tinyConfig).readF32(name);
+      values[77] = bad;
+      const broken = modelFromWeights('tiny', tinyConfig, generatedWeights(tinyConfig, { [name]: values }));
+      const quantized = await applyRecipe(broken, recipeForBits({ bits: 4 }));
+      expect(await sentenceOf(() => quantized.linears.get(name)!.read())).toContain(
+        `tensor "${name}" has the value ${word} at index 77`,
+      );
+    }
+  });
+
+  it('refuses missing and misshapen tensors before reading any', async () => {
+    const weights = generatedWeights(tinyConfig);
+    const without = {
+      ...weights,
+      tensors: new Map([...weights.tensors].filter(([n]) => n !== weightName.finalNorm)),
+    };
+    expect(await sentenceOf(() => modelFromWeights('tiny', tinyConfig, without))).toContain(
+      'has no tensor "model.norm.weight"',
+    );
+    const wider = { ...tinyConfig, intermediateSize: 100 };
+    expect(await sentenceOf(() => modelFromWeights('tiny', wider, weights))).toMatch(
+      /gate_proj.weight" is \[96, 64\] but config.json asks for \[100, 64\]/,
+    );
+  });
+
+  it('counts a tied head once', () => {
+    const untied = parameterCount({ ...tinyConfig, tiedEmbedding: false });
+    expect(untied - parameterCount(tinyConfig)).toBe(320 * 64);
+  });
+});
