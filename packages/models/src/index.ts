@@ -9,3 +9,5 @@ export * from './decoder/fuse-data.js';
 export type { PlacedPart, PlacedUnit } from './decoder/fuse-weights.js';
 export * from './artefact/index.js';
 export * from './tokenizer/index.js';
+export * from './checkpoint/index.js';
+export { configJson, parseConfig } from './parse-config.js';

@@ -1,2 +1,4 @@
 export * from './rows.js';
 export * from './sha256.js';
+export * from './save-checkpoint.js';
+export { openFile, openFolder } from '@edgedesk/tensor/node';

@@ -1,0 +1,194 @@
+import { randomBytes } from 'node:crypto';
+import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import type { FileStore } from '../bytes.js';
+import { EdgeDeskError, RuntimeFailure } from '../errors.js';
+import { fileInside, openFolder } from './files.js';
+
+/** One write call takes at most 2 GiB; smaller slices also keep the page cache from stalling the process. */
+const sliceBytes = 64 * 2 ** 20;
+
+/** A file that is being written, at any offset; parts never written are zero. */
+export interface FileWriter {
+  write(offset: number, bytes: Uint8Array): Promise<void>;
+  /** Flushes to the disk. */
+  close(): Promise<void>;
+}
+
+/** A folder that is being written; nothing in it counts before the whole is there. */
+export interface FolderWriter {
+  /** Where the files lie for now. */
+  readonly path: string;
+  writeFile(name: string, content: Uint8Array | string): Promise<void>;
+  create(name: string): Promise<FileWriter>;
+  /** What has been written so far. */
+  readonly store: FileStore;
+}
+
+export interface WriteFolderOptions {
+  /** Replace the folder, whatever is in it. @default false */
+  readonly overwrite?: boolean;
+  /**
+   * Whether an existing, non-empty folder is an earlier result that may be replaced.
+   * @default it holds an `edgedesk.json`
+   */
+  readonly isOurs?: (existing: FileStore) => Promise<boolean>;
+}
+
+/** Writes `content` so that at every moment `path` is either the old or the whole new file. */
+export async function writeFileAtomic(path: string, content: Uint8Array | string): Promise<void> {
+  const place = resolve(path);
+  await onDisk(path, async () => {
+    await mkdir(dirname(place), { recursive: true });
+    const partial = sibling(place);
+    try {
+      await writeWhole(partial, content);
+      await rename(partial, place);
+    } catch (error) {
+      await rm(partial, { force: true });
+      throw error;
+    }
+    await syncFolder(dirname(place));
+  });
+}
+
+/**
+ * Writes a whole folder or nothing: `fill` works in a new folder beside `path`, which takes its place at the end. When
+ * it fails nothing is left and what was there stays. RuntimeFailure when `path` is something that must not be replaced.
+ */
+export async function writeFolderAtomic<T>(
+  path: string,
+  fill: (folder: FolderWriter) => Promise<T>,
+  options: WriteFolderOptions = {},
+): Promise<T> {
+  const place = resolve(path);
+  const exists = await mayReplace(place, path, options);
+  return onDisk(path, async () => {
+    await mkdir(dirname(place), { recursive: true });
+    const partial = sibling(place);
+    await mkdir(partial);
+    let result: T;
+    try {
+      result = await fill(folderWriter(partial));
+      await syncFolder(partial);
+      await (exists ? exchange(partial, place) : rename(partial, place));
+    } catch (error) {
+      await rm(partial, { recursive: true, force: true });
+      throw error;
+    }
+    await syncFolder(dirname(place));
+    return result;
+  });
+}
+
+function folderWriter(root: string): FolderWriter {
+  const placeOf = async (name: string): Promise<string> => {
+    const place = fileInside(root, name);
+    await mkdir(dirname(place), { recursive: true });
+    return place;
+  };
+  return {
+    path: root,
+    writeFile: async (name, content) => writeWhole(await placeOf(name), content),
+    create: async (name) => fileWriter(await open(await placeOf(name), 'wx')),
+    store: openFolder(root),
+  };
+}
+
+function fileWriter(file: FileHandle): FileWriter {
+  return {
+    async write(offset, bytes) {
+      for (let at = 0; at < bytes.byteLength;) {
+        const slice = bytes.subarray(at, at + sliceBytes);
+        at += (await file.write(slice, 0, slice.byteLength, offset + at)).bytesWritten;
+      }
+    },
+    async close() {
+      try {
+        await file.sync();
+      } finally {
+        await file.close();
+      }
+    },
+  };
+}
+
+async function writeWhole(path: string, content: Uint8Array | string): Promise<void> {
+  const writer = fileWriter(await open(path, 'wx'));
+  try {
+    await writer.write(0, typeof content === 'string' ? new TextEncoder().encode(content) : content);
+  } finally {
+    await writer.close();
+  }
+}
+
+/** Whether there is a folder at `place` to be replaced. */
+async function mayReplace(place: string, path: string, options: WriteFolderOptions): Promise<boolean> {
+  const found = await stat(place).catch(() => null);
+  if (found === null) return false;
+  if (!found.isDirectory()) {
+    throw new RuntimeFailure('there is a file of this name', { where: path, fix: 'choose another folder' });
+  }
+  if (options.overwrite === true || (await readdir(place)).length === 0) return true;
+  const isOurs = options.isOurs ?? ((existing: FileStore) => existing.has('edgedesk.json'));
+  if (await isOurs(openFolder(place))) return true;
+  throw new RuntimeFailure('the folder holds files that EdgeDesk did not write', {
+    where: path,
+    fix: 'choose another folder, empty it, or allow overwriting',
+  });
+}
+
+/** Puts `fresh` in the place of `old`, which is put back when that fails. */
+async function exchange(fresh: string, old: string): Promise<void> {
+  const aside = sibling(old);
+  await rename(old, aside);
+  try {
+    await rename(fresh, old);
+  } catch (error) {
+    await rename(aside, old);
+    throw error;
+  }
+  await rm(aside, { recursive: true, force: true });
+}
+
+/** A fresh hidden name in the same folder, hence on the same disk. */
+function sibling(path: string): string {
+  return join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}.partial`);
+}
+
+/** Makes renames durable; not every system lets a folder be opened for that. */
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, 'r').catch(() => null);
+  if (folder === null) return;
+  try {
+    await folder.sync().catch(() => undefined);
+  } finally {
+    await folder.close();
+  }
+}
+
+const reasons: Readonly<Record<string, string>> = {
+  ENOSPC: 'the disk is full',
+  EDQUOT: 'the disk quota is used up',
+  EACCES: 'the permission to write is missing',
+  EPERM: 'the permission to write is missing',
+  EROFS: 'the disk is read-only',
+  ENOTDIR: 'a part of the path is a file',
+  ENAMETOOLONG: 'the name is too long',
+};
+
+/** Turns what the disk refuses into one sentence; other errors pass. */
+async function onDisk<T>(where: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (cause) {
+    const { code } = cause as { code?: unknown };
+    if (EdgeDeskError.isInstance(cause) || typeof code !== 'string' || reasons[code] === undefined)
+      throw cause;
+    throw new RuntimeFailure(`nothing was written, since ${reasons[code]}`, {
+      where,
+      fix: 'make room or choose another place',
+      cause,
+    });
+  }
+}
