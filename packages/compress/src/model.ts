@@ -1,5 +1,5 @@
 import type { DecoderConfig, Linear, LinearFormat, ProvenanceStep, WeightSource } from '@edgedesk/models';
-import { weightShapes } from '@edgedesk/models';
+import { checkWeights, weightShapes } from '@edgedesk/models';
 import { CheckpointError, elementCount } from '@edgedesk/tensor';
 
 /** A linear weight of a model, read (and computed) when asked for. */
@@ -30,21 +30,9 @@ export interface Model {
  * `config` asks for; on reading, when a weight is not finite.
  */
 export function modelFromWeights(name: string, config: DecoderConfig, weights: WeightSource): Model {
+  checkWeights(config, weights, name);
   const linears = new Map<string, LinearSlot>();
   for (const [weight, shape] of weightShapes(config)) {
-    const info = weights.tensors.get(weight);
-    if (!info) {
-      throw new CheckpointError(`the checkpoint has no tensor "${weight}"`, {
-        where: name,
-        fix: 'use a checkpoint whose weights and config.json belong together',
-      });
-    }
-    if (info.shape.join() !== shape.join()) {
-      throw new CheckpointError(
-        `tensor "${weight}" is [${info.shape.join(', ')}] but config.json asks for [${shape.join(', ')}]`,
-        { where: name, fix: 'use weights and config.json of one revision' },
-      );
-    }
     if (shape.length !== 2) continue;
     const [rows, columns] = [shape[0]!, shape[1]!];
     linears.set(weight, {

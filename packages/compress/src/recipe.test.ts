@@ -109,11 +109,11 @@ describe('a model', () => {
       tensors: new Map([...weights.tensors].filter(([n]) => n !== weightName.finalNorm)),
     };
     expect(await sentenceOf(() => modelFromWeights('tiny', tinyConfig, without))).toContain(
-      'has no tensor "model.norm.weight"',
+      'model.norm.weight',
     );
     const wider = { ...tinyConfig, intermediateSize: 100 };
     expect(await sentenceOf(() => modelFromWeights('tiny', wider, weights))).toMatch(
-      /gate_proj.weight" is \[96, 64\] but config.json asks for \[100, 64\]/,
+      /gate_proj.weight.* \[96, 64\] but config.json asks for \[100, 64\]/,
     );
   });
 

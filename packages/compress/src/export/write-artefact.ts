@@ -12,6 +12,7 @@ import { encodeModel } from '@edgedesk/tensor';
 import type { Model } from '../model.js';
 import { parameterCount } from '../model.js';
 import type { Companions } from './companions.js';
+import { withTemplateInside } from './companions.js';
 import { genaiConfig } from './genai-config.js';
 import type { ModelFiles } from './model-files.js';
 import { modelFiles } from './model-files.js';
@@ -67,9 +68,7 @@ export async function writeArtefact(options: ExportOptions): Promise<Manifest> {
   await add('config.json', json(transformersConfig(model.config, files)));
   await add('generation_config.json', json(generationConfig(model.config, companions)));
   await add('genai_config.json', json(genaiConfig(model.config, files.model, companions.generationConfig)));
-  await add('tokenizer.json', companions.tokenizer);
-  await add('tokenizer_config.json', json(companions.tokenizerConfig));
-  if (companions.chatTemplate !== undefined) await add('chat_template.jinja', companions.chatTemplate);
+  for (const [path, text] of withTemplateInside(companions.tokenizerFiles)) await add(path, text);
 
   const entries: ManifestFile[] = [];
   for (const path of paths) {

@@ -2,6 +2,7 @@ import type { FileStore } from '@edgedesk/tensor';
 import { CheckpointError } from '@edgedesk/tensor';
 import { z } from 'zod';
 import type { DecoderConfig } from '../config.js';
+import { readJson } from '../checkpoint/read-json.js';
 import type { LinearFormat } from '../linear/linear.js';
 
 /** The file that makes a folder an artefact. */
@@ -117,13 +118,7 @@ export type ProvenanceStep = Readonly<z.infer<typeof provenanceStep>>;
 export async function readManifest(store: FileStore): Promise<Manifest> {
   const where = `${store.name}/${manifestPath}`;
   const fix = 'write the artefact again with `edgedesk compress`';
-  const text = await store.readText(manifestPath, maxManifestBytes);
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (cause) {
-    throw new CheckpointError('the manifest is not JSON', { where, fix, cause });
-  }
+  const json = await readJson(store, manifestPath, maxManifestBytes);
   const parsed = manifest.safeParse(json);
   if (parsed.success) return parsed.data;
   const { path, message } = parsed.error.issues[0]!;
