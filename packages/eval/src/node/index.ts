@@ -1,1 +1,2 @@
-export {};
+export * from './row-files.js';
+export * from './speed-in-child.js';
