@@ -28,7 +28,7 @@ export function fusedAttention(
   const { norms, past, presentNames } = inputs;
   const query = norms ? normHeads(g, config, inputs.query, norms.q, headCount) : inputs.query;
   const key = norms && inputs.key ? normHeads(g, config, inputs.key, norms.k, kvHeadCount) : inputs.key;
-  const cache = { dtype: 'f32' as const, shape: ['batch', kvHeadCount, 'total', headDim] };
+  const cache = { dtype: 'f32' as const, shape: ['batch_size', kvHeadCount, 'total_sequence_length', headDim] };
   const [attended, presentKey, presentValue] = g.nodeN(
     'GroupQueryAttention',
     [
@@ -45,7 +45,7 @@ export function fusedAttention(
       domain: microsoftDomain,
       attributes: { num_heads: headCount, kv_num_heads: kvHeadCount, do_rotary: 1, rotary_interleaved: 0 },
       outputs: [
-        { dtype: 'f32', shape: ['batch', 'sequence', headCount * headDim] },
+        { dtype: 'f32', shape: ['batch_size', 'sequence_length', headCount * headDim] },
         { ...cache, name: presentNames[0] },
         { ...cache, name: presentNames[1] },
       ],
@@ -57,7 +57,7 @@ export function fusedAttention(
 /** RMSNorm over each head of `x` `[batch, sequence, heads * headDim]`. */
 function normHeads(g: Graph, config: DecoderConfig, x: Value, weight: Value, heads: number): Value {
   const { headDim, normEpsilon } = config;
-  const byHead = { dtype: 'f32' as const, shape: ['batch', 'sequence', heads, headDim] };
+  const byHead = { dtype: 'f32' as const, shape: ['batch_size', 'sequence_length', heads, headDim] };
   const apart = g.node('Reshape', [x, g.i64([0, 0, heads, headDim])], byHead);
   const normed = g.node('SimplifiedLayerNormalization', [apart, weight], byHead, {
     attributes: { axis: -1, epsilon: { float: normEpsilon }, stash_type: 1 },

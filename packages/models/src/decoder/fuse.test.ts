@@ -207,6 +207,15 @@ describe.each(cases)('$name', (example) => {
   });
 });
 
+it('names the sizes of its inputs as transformers.js resolves them', () => {
+  const { graph } = fuseDecoder(tinyConfig, { dataFile: 'w', formatOf: () => f32 });
+  expect(Object.fromEntries(graph.inputs.map((v) => [v.name, v.shape]))).toMatchObject({
+    input_ids: ['batch_size', 'sequence_length'],
+    attention_mask: ['batch_size', 'total_sequence_length'],
+    'past_key_values.1.value': ['batch_size', 2, 'past_sequence_length', 16],
+  });
+});
+
 describe('the data file', () => {
   it('holds a tied table once and stacks q, k, v and gate, up', () => {
     const model = fuseDecoder(tinyConfig, { dataFile: 'w', formatOf: () => int4 });

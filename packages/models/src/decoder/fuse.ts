@@ -38,7 +38,8 @@ export interface FusedDecoder {
 type Projected =
   { readonly packed: Value; readonly roles: readonly LinearRole[] } | { readonly parts: readonly Value[] };
 
-const batchSequence: readonly Dim[] = ['batch', 'sequence'];
+/** transformers.js makes the first, empty cache from these names: `batch_size` is looked up, any other counts as 0. */
+const batchSequence: readonly Dim[] = ['batch_size', 'sequence_length'];
 
 /** The decoder on ONNX Runtime's fused operators, ready to encode; agrees with `expand` up to rounding. */
 export function fuseDecoder(config: DecoderConfig, options: FuseOptions): FusedDecoder {
@@ -47,10 +48,10 @@ export function fuseDecoder(config: DecoderConfig, options: FuseOptions): FusedD
   const g = new Graph();
   const weights = new WeightPlacement(g, config, dataFile, formatOf);
   const inputIds = g.input('input_ids', 'i64', batchSequence);
-  const mask = g.input('attention_mask', 'i64', ['batch', 'total']);
+  const mask = g.input('attention_mask', 'i64', ['batch_size', 'total_sequence_length']);
   const pasts = Array.from({ length: layerCount }, (_, layer) =>
     (['key', 'value'] as const).map((kind) =>
-      g.input(`past_key_values.${layer}.${kind}`, 'f32', ['batch', kvHeadCount, 'past', headDim]),
+      g.input(`past_key_values.${layer}.${kind}`, 'f32', ['batch_size', kvHeadCount, 'past_sequence_length', headDim]),
     ),
   );
   const rotary = rotaryCaches(g, config);
@@ -198,10 +199,10 @@ function sequenceLengths(g: Graph, mask: Value): { lastPosition: Value; totalLen
   const count = g.node(
     'ReduceSum',
     [mask, g.i64([1])],
-    { dtype: 'i64', shape: ['batch'] },
+    { dtype: 'i64', shape: ['batch_size'] },
     { attributes: { keepdims: 0 } },
   );
-  const last = g.node('Sub', [count, g.i64([1])], { dtype: 'i64', shape: ['batch'] });
+  const last = g.node('Sub', [count, g.i64([1])], { dtype: 'i64', shape: ['batch_size'] });
   const total = g.node('Shape', [mask], { dtype: 'i64', shape: [1] }, { attributes: { start: 1, end: 2 } });
   return { lastPosition: op.cast(g, last, 'i32'), totalLength: op.cast(g, total, 'i32') };
 }
