@@ -98,6 +98,13 @@ const userText = (messages) =>
     .map(({ content }) => content)
     .join('\n');
 
+/** Pieces of a knowledge entry, worked out once. */
+const known = new WeakMap();
+const passagePieces = (entry) => {
+  if (!known.has(entry)) known.set(entry, pieces(`${entry.title}\n${entry.text}`, 2));
+  return known.get(entry);
+};
+
 const passageOf = (pack, id) => {
   const { title, text } = pack.knowledge.find((entry) => entry.id === id);
   return { id, title, text };
@@ -108,7 +115,7 @@ const distractors = (pack, query, taken, count, draw) => {
   const wanted = pieces(query, 2);
   const ranked = pack.knowledge
     .filter(({ id }) => !taken.includes(id))
-    .map((entry) => ({ id: entry.id, score: coverage(wanted, pieces(`${entry.title}\n${entry.text}`, 2)) }))
+    .map((entry) => ({ id: entry.id, score: coverage(wanted, passagePieces(entry)) }))
     .sort((a, b) => b.score - a.score || (a.id < b.id ? -1 : 1));
   const chosen = [];
   while (chosen.length < count && ranked.length > 0) {

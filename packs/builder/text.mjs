@@ -20,7 +20,11 @@ export const pieces = (text, n) => {
   return found;
 };
 
-const shared = (a, b) => [...a].filter((piece) => b.has(piece)).length;
+const shared = (a, b) => {
+  let count = 0;
+  for (const piece of a) if (b.has(piece)) count++;
+  return count;
+};
 
 /** Share of common pieces, 0 to 1 (Jaccard). */
 export const jaccard = (a, b) => {
