@@ -27,9 +27,9 @@ export async function compareModels(options: CompareOptions): Promise<EvalReport
     const engine = await open();
     try {
       const both = await evaluateBeside({ ...shared, engine, base, name, baseMemory });
-      const named = { ...both.baseReport!, name: baseName };
-      if (reports.length === 0) reports.push(named);
-      reports.push({ ...both.report, base: { ...both.report.base!, name: baseName } });
+      const baseFacts = { ...both.report.base!, name: baseName };
+      if (reports.length === 0) reports.push({ ...both.baseReport!, name: baseName, base: baseFacts });
+      reports.push({ ...both.report, base: baseFacts });
     } finally {
       await engine.close();
     }

@@ -14,7 +14,7 @@ const corpus = sampleCorpus();
 const hostile = '</script><img src=x onerror="alert(1)">';
 
 async function sampleReports(): Promise<EvalReport[]> {
-  const base = new BigramEngine(corpus, { name: 'FP32' });
+  const base = new BigramEngine(corpus);
   const files = Object.values(sampleFiles).map((file, i) => (i === 0 ? { ...file, file: hostile } : file));
   const models = [1, 2].map((step) => ({
     name: `step ${step}`,
@@ -81,7 +81,9 @@ describe('reportTable', () => {
     expect(rows).toHaveLength(3);
     for (const line of [header!, ...rows]) expect(displayWidth(line)).toBe(displayWidth(rule!));
     expect(table).toContain('100.0%');
-    expect(table).toMatch(/\(\d+\.\d%\)/);
+    // The base keeps all of itself and does not say so.
+    const agreement = /(Same next token as base|首选词元与基准一致) +100\.0% +\d+\.\d% \(\d+\.\d%\)/;
+    expect(table).toMatch(agreement);
     expect(table).not.toMatch(/NaN|undefined/);
   });
 

@@ -1,11 +1,8 @@
-import { DataError, RuntimeFailure } from '@edgedesk/tensor';
+import { DataError } from '@edgedesk/tensor';
 import type { Engine, GenerateFinish } from '@edgedesk/runtime';
 import type { SpeedReport } from '../report/schema.js';
 import { quantile } from '../statistics/bootstrap.js';
 import type { Interval } from '../statistics/bootstrap.js';
-
-/** A model that ends every reply at once would otherwise be asked for ever. */
-const maxRepliesPerRepeat = 64;
 
 /** Filler for prompts: ordinary prose in both languages, so that tokens are as long as a customer's. */
 const prose =
@@ -16,7 +13,7 @@ export interface SpeedOptions {
   openEngine(): Promise<Engine>;
   /** @default 256 */
   readonly promptTokens?: number;
-  /** @default 64 */
+  /** 2 or more: the first comes out of the prefill. @default 64 */
   readonly newTokens?: number;
   /** Measured runs behind one that warms up. @default 5 */
   readonly repeats?: number;
@@ -39,6 +36,12 @@ export async function measureSpeed(options: SpeedOptions): Promise<SpeedReport> 
   const engine = await options.openEngine();
   try {
     const { contextLength } = engine.info;
+    if (promptTokens < 1 || newTokens < 2 || repeats < 1) {
+      throw new DataError('speed needs a prompt token, two new tokens and one repeat at least', {
+        where: engine.info.name,
+        fix: 'ask for more',
+      });
+    }
     if (promptTokens + newTokens > contextLength) {
       throw new DataError(
         `${promptTokens} prompt and ${newTokens} new tokens exceed the context of ${contextLength}`,
@@ -85,51 +88,29 @@ function promptOf(engine: Engine, length: number, repeat: number): number[] {
   );
 }
 
-/** A model may end its reply early: decoding is then timed over several replies until `newTokens` are out. */
+/** One greedy reply of exactly `newTokens`. */
 async function measureRun(
   engine: Engine,
   prompt: readonly number[],
   newTokens: number,
   signal: AbortSignal | undefined,
 ): Promise<Run> {
-  let first: GenerateFinish | undefined;
-  let steps = 0;
-  let decodeMs = 0;
-  for (let reply = 0; reply < maxRepliesPerRepeat && steps < newTokens - 1; reply++) {
-    const finish = await generateOnce(engine, prompt, newTokens - steps, reply, signal);
-    first ??= finish;
-    // The first token comes out of the prefill.
-    steps += Math.max(0, finish.newTokens - 1);
-    decodeMs += finish.decodeMs;
-  }
-  if (first === undefined || steps === 0) {
-    throw new RuntimeFailure('the model ends every reply at once, so its decoding cannot be timed', {
-      where: engine.info.name,
-      fix: 'ask for at least two new tokens, or measure another checkpoint',
-    });
-  }
-  return {
-    ttftMs: first.timeToFirstTokenMs,
-    prefillTokensPerSecond: perSecond(prompt.length - first.cachedTokens, first.timeToFirstTokenMs),
-    decodeTokensPerSecond: perSecond(steps, decodeMs),
-  };
-}
-
-async function generateOnce(
-  engine: Engine,
-  prompt: readonly number[],
-  maxNewTokens: number,
-  reply: number,
-  signal: AbortSignal | undefined,
-): Promise<GenerateFinish> {
   let finish: GenerateFinish | undefined;
-  // Greedy first; a reply that ended early would end there again, so the next ones are sampled.
-  const sampling = reply === 0 ? { temperature: 0 } : { temperature: 1, seed: reply };
-  const options = { ...sampling, maxNewTokens, ...(signal === undefined ? {} : { signal }) };
+  const options = {
+    temperature: 0,
+    maxNewTokens: newTokens,
+    ignoreEnd: true,
+    ...(signal === undefined ? {} : { signal }),
+  };
   for await (const chunk of engine.generate(prompt, options)) finish = chunk.finish ?? finish;
   signal?.throwIfAborted();
   if (finish === undefined) throw new Error('the engine ended a reply without its figures');
-  return finish;
+  return {
+    ttftMs: finish.timeToFirstTokenMs,
+    prefillTokensPerSecond: perSecond(prompt.length - finish.cachedTokens, finish.timeToFirstTokenMs),
+    // The first token comes out of the prefill.
+    decodeTokensPerSecond: perSecond(finish.newTokens - 1, finish.decodeMs),
+  };
 }
 
 /** A clock too coarse to see the work counts as a microsecond. */

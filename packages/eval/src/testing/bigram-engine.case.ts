@@ -7,7 +7,6 @@ import type {
   ScoreOptions,
   ScoreResult,
 } from '@edgedesk/runtime';
-import { seededRandom } from '../statistics/random.js';
 import { commonPrefix } from '../tasks/prefix-scorer.js';
 
 const specials = ['<|endoftext|>', '<|im_start|>', '<|im_end|>'];
@@ -87,10 +86,9 @@ export class BigramEngine implements Engine {
   ): AsyncGenerator<GenerateChunk> {
     const tokenIds: number[] = [];
     let last = promptIds.at(-1)!;
-    const random = seededRandom(options.seed ?? 0);
     while (tokenIds.length < (options.maxNewTokens ?? 256)) {
-      last = options.temperature ? this.sample(last, options.temperature, random) : this.likeliest(last);
-      if (last === turnEnd) break;
+      last = this.likeliest(last);
+      if (last === turnEnd && !options.ignoreEnd) break;
       tokenIds.push(last);
     }
     yield {
@@ -136,14 +134,6 @@ export class BigramEngine implements Engine {
 
   close(): Promise<void> {
     return Promise.resolve();
-  }
-
-  /** Gumbel's trick: the argmax of logits plus noise is a sample. */
-  private sample(last: number, temperature: number, random: () => number): number {
-    const noisy = Array.from({ length: this.info.vocabSize }, (_, next) => {
-      return this.logProb(last, next) / temperature - Math.log(-Math.log(random() || 1e-9));
-    });
-    return noisy.indexOf(Math.max(...noisy));
   }
 
   private likeliest(last: number): number {
