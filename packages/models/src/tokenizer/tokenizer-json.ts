@@ -159,6 +159,10 @@ function stage(value: unknown, key: string, fail: (message: string) => never): S
     if (typeof node === 'string') characters += node.length;
     if (++characters > tokenizerLimits.maxStageCharacters) fail(`\`${key}\` is too large`);
     if (typeof node !== 'object' || node === null) return;
+    const { type, pattern } = node as { type?: unknown; pattern?: { Regex?: unknown; String?: unknown } | null };
+    if ((type === 'Split' || type === 'Replace') && typeof (pattern?.Regex ?? pattern?.String) !== 'string') {
+      fail(`a ${type} stage of \`${key}\` has no \`pattern\``);
+    }
     for (const [name, child] of Object.entries(node)) {
       characters += name.length;
       visit(child, depth + 1);

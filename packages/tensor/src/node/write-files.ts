@@ -8,6 +8,8 @@ import { fileInside, openFolder } from './files.js';
 /** One write call takes at most 2 GiB; smaller slices also keep the page cache from stalling the process. */
 const sliceBytes = 64 * 2 ** 20;
 
+const abandonedAfterMs = 24 * 3600 * 1000;
+
 /** A file that is being written, at any offset; parts never written are zero. */
 export interface FileWriter {
   write(offset: number, bytes: Uint8Array): Promise<void>;
@@ -35,14 +37,17 @@ export interface WriteFolderOptions {
   readonly isOurs?: (existing: FileStore) => Promise<boolean>;
 }
 
-/** Writes `content` so that at every moment `path` is either the old or the whole new file. */
-export async function writeFileAtomic(path: string, content: Uint8Array | string): Promise<void> {
+/** Writes `content`, in parts one after another, so that at every moment `path` is either the old or the whole new file. */
+export async function writeFileAtomic(
+  path: string,
+  ...content: readonly (Uint8Array | string)[]
+): Promise<void> {
   const place = resolve(path);
   await onDisk(path, async () => {
     await mkdir(dirname(place), { recursive: true });
     const partial = sibling(place);
     try {
-      await writeWhole(partial, content);
+      await writeWhole(partial, ...content);
       await rename(partial, place);
     } catch (error) {
       await rm(partial, { force: true });
@@ -65,6 +70,7 @@ export async function writeFolderAtomic<T>(
   const exists = await mayReplace(place, path, options);
   return onDisk(path, async () => {
     await mkdir(dirname(place), { recursive: true });
+    await removeAbandoned(place);
     const partial = sibling(place);
     await mkdir(partial);
     let result: T;
@@ -113,10 +119,15 @@ function fileWriter(file: FileHandle): FileWriter {
   };
 }
 
-async function writeWhole(path: string, content: Uint8Array | string): Promise<void> {
+async function writeWhole(path: string, ...content: readonly (Uint8Array | string)[]): Promise<void> {
   const writer = fileWriter(await open(path, 'wx'));
   try {
-    await writer.write(0, typeof content === 'string' ? new TextEncoder().encode(content) : content);
+    let offset = 0;
+    for (const part of content) {
+      const bytes = typeof part === 'string' ? new TextEncoder().encode(part) : part;
+      await writer.write(offset, bytes);
+      offset += bytes.byteLength;
+    }
   } finally {
     await writer.close();
   }
@@ -156,6 +167,18 @@ function sibling(path: string): string {
   return join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}.partial`);
 }
 
+/** Removes what killed processes left behind when they wrote to `path`; a day tells them from those still at work. */
+async function removeAbandoned(path: string): Promise<void> {
+  const folder = dirname(path);
+  for (const name of await readdir(folder)) {
+    const isPartial = name.startsWith(`.${basename(path)}.`) && /\.[0-9a-f]{12}\.partial$/.test(name);
+    if (!isPartial) continue;
+    const found = await stat(join(folder, name)).catch(() => null);
+    if (found === null || Date.now() - found.mtimeMs < abandonedAfterMs) continue;
+    await rm(join(folder, name), { recursive: true, force: true });
+  }
+}
+
 /** Makes renames durable; not every system lets a folder be opened for that. */
 async function syncFolder(path: string): Promise<void> {
   const folder = await open(path, 'r').catch(() => null);
@@ -174,6 +197,9 @@ const reasons: Readonly<Record<string, string>> = {
   EPERM: 'the permission to write is missing',
   EROFS: 'the disk is read-only',
   ENOTDIR: 'a part of the path is a file',
+  EEXIST: 'a file is in the way',
+  EISDIR: 'a folder is in the way',
+  ENOTEMPTY: 'a folder is in the way',
   ENAMETOOLONG: 'the name is too long',
 };
 
