@@ -1,3 +1,7 @@
+import type { ChatMessage } from '@edgedesk/models';
+
+export type { ChatMessage };
+
 /** How the next token is picked. `temperature: 0` (the default) is greedy. */
 export interface SamplingOptions {
   /** @default 0 */
@@ -19,12 +23,17 @@ export interface GenerateOptions extends SamplingOptions {
   readonly maxNewTokens?: number;
   /** The reply ends before the first of these; they are not part of the text. */
   readonly stop?: readonly string[];
+  /** Go on past tokens that end a reply, up to maxNewTokens: for measuring. @default false */
+  readonly ignoreEnd?: boolean;
   readonly signal?: AbortSignal;
 }
 
 export type FinishReason = 'stop' | 'length' | 'cancelled';
 
-/** A piece of the reply. `text` holds whole characters only; the last chunk carries `finish`. */
+/**
+ * A piece of the reply. `text` holds whole characters only and may be empty; the last chunk carries `finish`. The token
+ * that ended the reply is in neither `text` nor `tokenIds`, but `newTokens` counts it.
+ */
 export interface GenerateChunk {
   readonly text: string;
   readonly tokenIds: readonly number[];
@@ -42,11 +51,6 @@ export interface GenerateFinish {
   readonly decodeMs: number;
 }
 
-export interface ChatMessage {
-  readonly role: 'system' | 'user' | 'assistant';
-  readonly content: string;
-}
-
 /** Log-probabilities (natural log) of given tokens, for evaluation. */
 export interface ScoreResult {
   /** `[tokens.length - start]`: log p(token[i] | tokens before i) for i >= start. */
@@ -61,7 +65,10 @@ export interface ScoreOptions {
   /** First scored position, >= 1. @default 1 */
   readonly start?: number;
   readonly withRows?: boolean;
-  /** Ids of this many leading tokens are shared with the previous call: their keys and values are reused. */
+  /**
+   * At most this many leading keys and values are taken over from the previous call. What the two calls share is found
+   * by comparing tokens, so this is only needed to compute more anew. @default all that are shared
+   */
   readonly sharedPrefix?: number;
 }
 
@@ -86,10 +93,15 @@ export interface Engine {
   /** Token ids of `text`; special tokens in it are plain text unless `allowSpecial`. */
   encode(text: string, options?: { allowSpecial?: boolean }): number[];
   decode(ids: readonly number[], options?: { skipSpecial?: boolean }): string;
-  /** Token ids of a conversation ready for the assistant's next reply. */
+  /** Token ids of a conversation; with `addGenerationPrompt` (default: without), ready for the assistant's reply. */
   encodeChat(messages: readonly ChatMessage[], options?: { addGenerationPrompt?: boolean }): number[];
+  /**
+   * Streams a reply, several tokens a chunk. RecipeError for options out of range and for prompts that leave no room
+   * for a reply; RuntimeFailure when too many conversations wait. Leaving the loop early frees everything.
+   */
   generate(promptIds: readonly number[], options?: GenerateOptions): AsyncIterable<GenerateChunk>;
   chat(messages: readonly ChatMessage[], options?: GenerateOptions): AsyncIterable<GenerateChunk>;
+  /** Log-probabilities of `tokens[start..]`, each given all tokens before it. */
   score(tokens: readonly number[], options?: ScoreOptions): Promise<ScoreResult>;
   close(): Promise<void>;
 }

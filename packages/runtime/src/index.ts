@@ -1,1 +1,4 @@
 export * from './engine.js';
+export { assembleEngine, type EngineOptions, loadEngine, type LoadOptions } from './load-engine.js';
+export { loadTokenModel, type TokenModelOptions, type TokenModelSource } from './model/ort-token-model.js';
+export type { Decoding, Scores, Sequence, TokenModel } from './model/token-model.js';

@@ -22,6 +22,11 @@ export interface SessionOptions {
   readonly externalData?: string | ReadonlyMap<string, Uint8Array>;
   /** `all` fuses and folds constants; `basic` keeps layout-neutral rewrites only. @default 'all' */
   readonly optimization?: 'all' | 'basic' | 'none';
+  /**
+   * Freed activations stay with the session for its next run: faster for training, where every step asks for the same
+   * sizes; without it a server stays small (Node only). @default true
+   */
+  readonly arena?: boolean;
   /** Write a profile with this file prefix (Node only). */
   readonly profilePrefix?: string;
 }

@@ -39,6 +39,7 @@ async function createSession(model: Uint8Array, cores: number, options: SessionO
         options.optimization === 'none' ? 'disabled' : options.optimization === 'basic' ? 'basic' : 'all',
       // Patterned planning keeps every activation of a training step alive and makes the second step slow.
       enableMemPattern: false,
+      enableCpuMemArena: options.arena ?? true,
       logSeverityLevel: 3,
       extra: { session },
       ...(options.profilePrefix ? { enableProfiling: true, profileFilePrefix: options.profilePrefix } : {}),

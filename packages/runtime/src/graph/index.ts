@@ -1,0 +1,3 @@
+export * from './loop.js';
+export * from './plain-decoder.js';
+export * from './sampler.js';

@@ -1,0 +1,277 @@
+import { create, toBinary } from '@bufbuild/protobuf';
+import type { DecoderConfig } from '@edgedesk/models';
+import { onnx } from '@edgedesk/tensor';
+import { type AttentionStep, type LayerRows, writeSplitAttention } from './attention.js';
+import { sortNodes } from './body-nodes.js';
+import { Constants, NodeList, untyped } from './node-list.js';
+import { plainName, type PlainDecoder } from './plain-decoder.js';
+import { samplerName, writeSampler } from './sampler.js';
+
+/** Inputs and outputs of the looped graph, beside `samplerName`. */
+export const loopName = {
+  /** i64 [1, S]: tokens whose keys and values are not in the past yet. */
+  ids: 'ids',
+  /** i64 []: at most this many tokens come back. */
+  maxTokens: 'max_tokens',
+  /** i64 [E]: tokens that end the loop. */
+  endIds: 'end_ids',
+  /** i64 [R]: rows of the first iteration whose logits are wanted; [-1] to generate. */
+  rows: 'rows',
+  /** bool []: score `targets` at `rows` instead of picking a token. */
+  scoring: 'scoring',
+  /** bool []: scoring also returns full log-probabilities. */
+  withRows: 'with_rows',
+  /** i64 [R]: tokens to score; ignored otherwise. */
+  targets: 'targets',
+  /** bool [vocab]: tokens in the context, for the repetition penalty. */
+  seen: 'seen',
+  /** i64 [1]: how many rows of the past are real. */
+  pastLength: 'past_length',
+  /** f32 [T, kvHeads, headDim] for each layer, T >= 1 even when `past_length` is 0; rows past it are ignored but finite. */
+  past: (layer: number, kind: 'key' | 'value') => `past.${layer}.${kind}`,
+
+  /** i64 [n]: the new tokens, an end token included. */
+  tokens: 'tokens',
+  /** f32 [2 * layers * rows, kvHeads, headDim]: rows to append to the past, layer by layer, keys before values. */
+  added: 'added',
+  logProbs: 'log_probs',
+  top1: 'top1',
+  fullRows: 'full_rows',
+} as const;
+
+/** `Range`, `Split` and `If` as written here mean the same from this opset on. */
+const OPSET_FLOOR = 18n;
+
+/**
+ * Puts one ONNX Loop around a plain decoder, so that one call reads a prompt or yields several tokens, choice of tokens
+ * included, and one session with one copy of the weights serves prompts, replies and scores.
+ *
+ * The first iteration takes all of `ids`; each later one takes the token just picked. An iteration that verifies drafted
+ * tokens is one that takes several ids and wants several rows, which the body already allows.
+ */
+export function putLoopAround(plain: PlainDecoder, config: DecoderConfig): Uint8Array<ArrayBuffer> {
+  const { graph, model } = plain;
+  const constants = new Constants();
+  const { constant, body: nodes, frontier } = sortNodes(plain);
+  const body = new NodeList('loop', constants);
+  const step = writeStep(body, config);
+  const recent = layers(config).map((layer) => ({
+    key: `recent.${layer}.key`,
+    value: `recent.${layer}.value`,
+  }));
+
+  const grown: LayerRows[] = [];
+  const wanted = new Map<string, string>();
+  const cut = (value: string): string => {
+    const known =
+      wanted.get(value) ?? body.add('Gather', [value, loopName.rows], { attributes: { axis: 1 } });
+    wanted.set(value, known);
+    return known;
+  };
+  for (const node of nodes) {
+    const layer = plain.attention.indexOf(node);
+    if (layer >= 0) {
+      const past = { key: loopName.past(layer, 'key'), value: loopName.past(layer, 'value') };
+      grown[layer] = writeSplitAttention(body, node, config, past, recent[layer]!, step);
+    } else if (frontier.readers.has(node)) {
+      const input = node.input.map((x) => (frontier.values.has(x) ? cut(x) : x));
+      body.nodes.push(create(onnx.NodeProtoSchema, { ...node, input }));
+    } else {
+      body.nodes.push(node);
+    }
+  }
+
+  const logits = body.add('Reshape', [plainName.logits, constants.i64([-1, config.vocabSize])]);
+  const { token, scores } = writeChoice(body, logits, config);
+  const seen = body.add('ScatterElements', ['seen.before', token, constants.bool(true, [1])], {
+    attributes: { axis: 0 },
+  });
+  const ends = body.add('Cast', [body.add('Equal', [token, loopName.endIds])], { attributes: { to: 7 } });
+  const goOn = body.add('Equal', [
+    body.add('ReduceSum', [ends], { attributes: { keepdims: 0 } }),
+    constants.i64Scalar(0),
+  ]);
+
+  const { INT64, FLOAT, BOOL } = onnx.TensorProto_DataType;
+  const kv = ['', config.kvHeadCount, config.headDim] as const;
+  const rowsType = (name: string) => typed(name, FLOAT, kv);
+  const carried: Carried[] = [
+    {
+      before: typed(plainName.ids, INT64, [1, '']),
+      first: loopName.ids,
+      after: body.add('Reshape', [token, constants.i64([1, 1])]),
+    },
+    {
+      before: typed('seen.before', BOOL, [config.vocabSize]),
+      first: loopName.seen,
+      after: seen,
+    },
+    ...scores.map((after, i) => ({
+      before: typed(`${after}.before`, i === 1 ? INT64 : FLOAT, i === 2 ? ['', config.vocabSize] : ['']),
+      first: i === 1 ? constants.i64([]) : constants.emptyF32(i === 2 ? [0, config.vocabSize] : [0]),
+      after,
+    })),
+    ...layers(config).flatMap((layer) =>
+      (['key', 'value'] as const).map((kind) => ({
+        before: rowsType(recent[layer]![kind]),
+        first: constants.emptyF32([0, config.kvHeadCount, config.headDim]),
+        after: grown[layer]![kind],
+      })),
+    ),
+  ];
+
+  const outer = new NodeList('outer', constants);
+  outer.nodes.push(...constant);
+  const bodyGraph = body.graph(
+    [typed('iteration', INT64, []), typed('condition', BOOL, []), ...carried.map((c) => c.before)],
+    [goOn, ...carried.map((c) => c.after), body.add('Identity', [token])].map(untyped),
+  );
+  const finals = outer.addMany(
+    'Loop',
+    [loopName.maxTokens, constants.bool(true, []), ...carried.map((c) => c.first)],
+    carried.length + 1,
+    { attributes: { body: bodyGraph } },
+  );
+  const [logProbs, top1, fullRows] = finals.slice(2, 5) as [string, string, string];
+  outer.add('Identity', [logProbs], { outputs: [loopName.logProbs] });
+  outer.add('Identity', [top1], { outputs: [loopName.top1] });
+  outer.add('Identity', [fullRows], { outputs: [loopName.fullRows] });
+  outer.add('Concat', finals.slice(5, -1), { outputs: [loopName.added], attributes: { axis: 0 } });
+  outer.add('Reshape', [finals.at(-1)!, constants.i64([-1])], { outputs: [loopName.tokens] });
+
+  const looped = outer.graph(
+    [
+      typed(loopName.ids, INT64, [1, 'new']),
+      typed(loopName.pastLength, INT64, [1]),
+      typed(loopName.maxTokens, INT64, []),
+      typed(loopName.endIds, INT64, ['ends']),
+      typed(loopName.rows, INT64, ['rows']),
+      typed(loopName.scoring, BOOL, []),
+      typed(loopName.withRows, BOOL, []),
+      typed(loopName.targets, INT64, ['rows']),
+      typed(loopName.seen, BOOL, [config.vocabSize]),
+      typed(samplerName.greedy, BOOL, []),
+      typed(samplerName.ranked, BOOL, []),
+      typed(samplerName.whole, BOOL, []),
+      typed(samplerName.candidates, INT64, [1]),
+      ...[samplerName.temperature, samplerName.topP, samplerName.minP, samplerName.penalty].map((name) =>
+        typed(name, FLOAT, []),
+      ),
+      typed(samplerName.uniforms, FLOAT, ['tokens']),
+      ...layers(config).flatMap((layer) => [
+        typed(loopName.past(layer, 'key'), FLOAT, ['past', ...kv.slice(1)]),
+        typed(loopName.past(layer, 'value'), FLOAT, ['past', ...kv.slice(1)]),
+      ]),
+    ],
+    [
+      typed(loopName.tokens, INT64, ['generated']),
+      typed(loopName.added, FLOAT, ['added', ...kv.slice(1)]),
+      typed(loopName.logProbs, FLOAT, ['scored']),
+      typed(loopName.top1, INT64, ['scored']),
+      typed(loopName.fullRows, FLOAT, ['full', config.vocabSize]),
+    ],
+    [...graph.initializer, ...constants.tensors],
+  );
+  return toBinary(
+    onnx.ModelProtoSchema,
+    create(onnx.ModelProtoSchema, {
+      irVersion: model.irVersion,
+      producerName: 'edgedesk',
+      opsetImport: model.opsetImport.map((o) =>
+        o.domain === '' && o.version < OPSET_FLOOR ? { ...o, version: OPSET_FLOOR } : o,
+      ),
+      graph: looped,
+    }),
+  );
+}
+
+/** A value that goes from one iteration to the next. */
+interface Carried {
+  readonly before: onnx.ValueInfoProto;
+  /** Its value before the first iteration. */
+  readonly first: string;
+  readonly after: string;
+}
+
+const layers = (config: DecoderConfig): number[] => Array.from({ length: config.layerCount }, (_, i) => i);
+
+/** What all layers of one iteration share: position, causal mask and the lengths of the two stretches. */
+function writeStep(body: NodeList, config: DecoderConfig): AttentionStep {
+  const c = body.constants;
+  const length = (value: string, axis: number) =>
+    body.add('Shape', [value], { attributes: { start: axis, end: axis + 1 } });
+  const scalar = (value: string) => body.add('Squeeze', [value]);
+  const range = (from: string, to: string) => body.add('Range', [from, to, c.i64Scalar(1)]);
+  const concat = (values: string[], axis: number) => body.add('Concat', values, { attributes: { axis } });
+
+  const pastRows = length(loopName.past(0, 'key'), 0);
+  const before = length('recent.0.key', 0);
+  const recentRows = body.add('Add', [before, length(plainName.ids, 1)]);
+  // A row sees the real past and the recent rows up to itself.
+  const unreal = body.add('GreaterOrEqual', [range(c.i64Scalar(0), scalar(pastRows)), loopName.pastLength]);
+  const rows = body.add('Unsqueeze', [range(scalar(before), scalar(recentRows)), c.i64([1])]);
+  const later = body.add('Greater', [range(c.i64Scalar(0), scalar(recentRows)), rows]);
+  const everyRow = concat([length(plainName.ids, 1), pastRows], 0);
+  const hidden = concat([body.add('Expand', [unreal, everyRow]), later], 1);
+  const mask = body.add('Where', [hidden, c.f32Scalar(-Infinity), c.f32Scalar(0)]);
+  return {
+    position: body.add('Add', [loopName.pastLength, before]),
+    mask: body.add('Tile', [mask, c.i64([config.headCount / config.kvHeadCount, 1])]),
+    stretches: concat([pastRows, recentRows], 0),
+  };
+}
+
+/** The next token i64 [1] when generating; log-probabilities, likeliest tokens and full rows when scoring. */
+function writeChoice(
+  body: NodeList,
+  logits: string,
+  config: DecoderConfig,
+): { token: string; scores: readonly [string, string, string] } {
+  const c = body.constants;
+  const [token, ...scores] = body.choose(
+    loopName.scoring,
+    (branch) => [c.i64([0]), ...writeScores(branch, logits)],
+    (branch) => [
+      writeSampler(branch, logits, 'seen.before', 'iteration', config.vocabSize),
+      c.emptyF32([0]),
+      c.i64([]),
+      c.emptyF32([0, config.vocabSize]),
+    ],
+  ) as [string, string, string, string];
+  return { token, scores };
+}
+
+/** Log-softmax of `logits` [R, vocab] at `targets`, the likeliest tokens, and all of it when asked for. */
+function writeScores(list: NodeList, logits: string): [string, string, string] {
+  const c = list.constants;
+  const normaliser = list.add('ReduceLogSumExp', [logits, c.i64([1])], { attributes: { keepdims: 1 } });
+  const picked = list.add('GatherElements', [logits, list.add('Unsqueeze', [loopName.targets, c.i64([1])])], {
+    attributes: { axis: 1 },
+  });
+  const [rows] = list.choose(
+    loopName.withRows,
+    (all) => [all.add('Sub', [logits, normaliser])],
+    (none) => [none.add('Slice', [logits, c.i64([0]), c.i64([0]), c.i64([0])])],
+  ) as [string];
+  return [
+    list.add('Squeeze', [list.add('Sub', [picked, normaliser]), c.i64([1])]),
+    list.add('ArgMax', [logits], { attributes: { axis: 1, keepdims: 0 } }),
+    rows,
+  ];
+}
+
+/** A graph input or output; a dimension is a size, the name of one, or '' when nothing is known of it. */
+function typed(name: string, elemType: number, shape: readonly (number | string)[]): onnx.ValueInfoProto {
+  const dim = shape.map((d) => ({
+    value:
+      typeof d === 'number'
+        ? { case: 'dimValue' as const, value: BigInt(d) }
+        : d === ''
+          ? { case: undefined }
+          : { case: 'dimParam' as const, value: d },
+  }));
+  return create(onnx.ValueInfoProtoSchema, {
+    name,
+    type: { value: { case: 'tensorType', value: { elemType, shape: { dim } } } },
+  });
+}

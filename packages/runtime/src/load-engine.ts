@@ -1,0 +1,91 @@
+import { loadTokenizer, type Manifest, readManifest } from '@edgedesk/models';
+import { CheckpointError, type FileStore, type OrtBackend } from '@edgedesk/tensor';
+import type { Engine, ModelInfo } from './engine.js';
+import { Turns } from './generate/turns.js';
+import { loadTokenModel, type TokenModelOptions } from './model/ort-token-model.js';
+import type { TokenModel } from './model/token-model.js';
+import { TokenEngine } from './token-engine.js';
+
+export interface EngineOptions extends TokenModelOptions {
+  /** Conversations at once; the next one is refused. @default 64 */
+  readonly maxConversations?: number;
+  /** Tokens of each chunk after the first. @default as many as take about 60 ms, 4 to 32 */
+  readonly chunkTokens?: number;
+  /** Prompt tokens read in one turn. @default 128 */
+  readonly promptPiece?: number;
+}
+
+export interface LoadOptions extends EngineOptions {
+  /** The artefact. */
+  readonly store: FileStore;
+  readonly backend: OrtBackend;
+  /** Where the session finds the model's data files: their folder (Node) or the files by name (browser). */
+  readonly externalData: string | ReadonlyMap<string, Uint8Array>;
+}
+
+/**
+ * Opens an artefact in this thread: checks it, puts the loop around its decoder and loads the weights once. Where the
+ * platform computes synchronously (Node), prefer `openEngine`, which computes in a worker.
+ */
+export function loadEngine(options: LoadOptions): Promise<Engine> {
+  const { store, backend, externalData } = options;
+  return assembleEngine(store, options, ({ model, config }) =>
+    loadTokenModel({ store, backend, model, config, externalData }, options),
+  );
+}
+
+/** The engine of the artefact in `store`, which `load` loads wherever it likes once the artefact has been checked. */
+export async function assembleEngine(
+  store: FileStore,
+  options: EngineOptions,
+  load: (manifest: Manifest) => Promise<TokenModel>,
+): Promise<Engine> {
+  const { maxConversations = 64, promptPiece = 128, chunkTokens } = options;
+  const manifest = await readManifest(store);
+  await checkSizes(store, manifest);
+  const tokenizer = await loadTokenizer(store);
+  if (tokenizer.vocabSize > manifest.config.vocabSize) {
+    throw new CheckpointError(
+      `the tokenizer has ${tokenizer.vocabSize} tokens but the model knows ${manifest.config.vocabSize}`,
+      { where: store.name, fix: 'use the tokenizer that the model was trained with' },
+    );
+  }
+  return new TokenEngine(infoOf(manifest), tokenizer, {
+    model: await load(manifest),
+    turns: new Turns(maxConversations),
+    promptPiece,
+    chunkTokens,
+    streamDecoder: () => tokenizer.streamDecoder({ skipSpecial: true }),
+  });
+}
+
+/** A file cut short would be read as weights of nonsense; full hashes are `edgedesk inspect`'s business. */
+async function checkSizes(store: FileStore, manifest: Manifest): Promise<void> {
+  for (const { path, sizeBytes } of manifest.files) {
+    const where = `${store.name}/${path}`;
+    const fix = 'copy or download the artefact again';
+    if (!(await store.has(path))) throw new CheckpointError('the file is missing', { where, fix });
+    const source = await store.open(path);
+    const found = source.sizeBytes;
+    await source.close();
+    if (found !== sizeBytes) {
+      throw new CheckpointError(`the file has ${found} bytes but the manifest says ${sizeBytes}`, {
+        where,
+        fix,
+      });
+    }
+  }
+}
+
+function infoOf(manifest: Manifest): ModelInfo {
+  const { name, config, parameters, sizeBytes, bitsPerWeight } = manifest;
+  return {
+    name,
+    vocabSize: config.vocabSize,
+    contextLength: config.contextLength,
+    layerCount: config.layerCount,
+    parameters,
+    sizeBytes,
+    bitsPerWeight,
+  };
+}

@@ -1,0 +1,107 @@
+import type { DecoderConfig } from '@edgedesk/models';
+import { CheckpointError, EdgeDeskError, type FileStore, type OrtBackend } from '@edgedesk/tensor';
+import { putLoopAround, readPlainDecoder } from '../graph/index.js';
+import { KvRows } from '../kv/kv-rows.js';
+import { PrefixCache } from '../kv/prefix-cache.js';
+import { LoopedModel } from './looped-model.js';
+import type { Sequence, TokenModel } from './token-model.js';
+
+/** Settings of the part that computes. */
+export interface TokenModelOptions {
+  /** Threads inside one operator. @default the backend's cores */
+  readonly threads?: number | undefined;
+  /** Memory for keys and values of finished sequences. @default 32 MB */
+  readonly prefixCacheBytes?: number | undefined;
+  /** Write an ONNX Runtime profile with this file prefix (Node only). */
+  readonly profilePrefix?: string | undefined;
+}
+
+export interface TokenModelSource {
+  readonly store: FileStore;
+  readonly backend: OrtBackend;
+  /** Path of the ONNX model in `store`. */
+  readonly model: string;
+  readonly config: DecoderConfig;
+  /** Where the session finds the model's data files: their folder (Node) or the files by name (browser). */
+  readonly externalData: string | ReadonlyMap<string, Uint8Array>;
+}
+
+/** The graph alone, weights outside: 50 MB would be a decoder of tens of thousands of nodes. */
+const maxModelBytes = 50 * 2 ** 20;
+
+/** Loads the decoder into one session of this thread, the loop put around it. CheckpointError when it does not fit. */
+export async function loadTokenModel(
+  source: TokenModelSource,
+  options: TokenModelOptions = {},
+): Promise<TokenModel> {
+  const { store, backend, model, config, externalData } = source;
+  const { threads, prefixCacheBytes = 32e6, profilePrefix } = options;
+  const where = `${store.name}/${model}`;
+  const plain = readPlainDecoder(await store.readBytes(model, maxModelBytes), config, where);
+  const session = await backend
+    .createSession(putLoopAround(plain, config), {
+      externalData,
+      arena: false,
+      ...(threads === undefined ? {} : { threads }),
+      ...(profilePrefix === undefined ? {} : { profilePrefix }),
+    })
+    .catch((cause: unknown) => {
+      const reason = EdgeDeskError.isInstance(cause) ? cause.message : String(cause);
+      throw new CheckpointError(`the model cannot be loaded: ${reason}`, {
+        where,
+        fix: 'write the artefact again with `edgedesk compress`',
+        cause,
+      });
+    });
+  return new OrtTokenModel(new LoopedModel(config, session), new PrefixCache(config, prefixCacheBytes));
+}
+
+class OrtTokenModel implements TokenModel {
+  /** The last scored sequence, unless it is being scored. */
+  private scored: KvRows | null = null;
+
+  constructor(
+    private readonly model: LoopedModel,
+    private readonly cache: PrefixCache,
+  ) {}
+
+  get config(): DecoderConfig {
+    return this.model.config;
+  }
+
+  begin(tokens: readonly number[], reserve: number): Promise<Sequence> {
+    const rows = this.cache.take(tokens, tokens.length - 1, reserve);
+    return Promise.resolve(this.sequence(rows, () => this.cache.put(rows)));
+  }
+
+  beginScoring(tokens: readonly number[], limit: number): Promise<Sequence> {
+    const rows = this.scored ?? new KvRows(this.config);
+    this.scored = null;
+    rows.truncate(Math.min(rows.commonPrefix(tokens), limit));
+    rows.reserve(tokens.length);
+    return Promise.resolve(
+      this.sequence(rows, () => {
+        this.scored = rows;
+      }),
+    );
+  }
+
+  release(): Promise<void> {
+    this.cache.clear();
+    this.scored = null;
+    return this.model.release();
+  }
+
+  private sequence(rows: KvRows, handBack: () => void): Sequence {
+    return {
+      cachedTokens: rows.length,
+      read: (ids) => this.model.read(rows, ids),
+      generate: (ids, decoding) => this.model.generate(rows, ids, decoding),
+      score: (ids, targets, withRows) => this.model.score(rows, ids, targets, withRows),
+      end: () => {
+        handBack();
+        return Promise.resolve();
+      },
+    };
+  }
+}
