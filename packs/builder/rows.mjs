@@ -1,4 +1,5 @@
-import { coverage, draws, pieces } from './text.mjs';
+import { nearest } from './nearest.mjs';
+import { draws } from './text.mjs';
 
 /** Passages drawn as distractors come from this many nearest ones half of the time, as a retriever would bring them. */
 const NEAR = 8;
@@ -98,13 +99,6 @@ const userText = (messages) =>
     .map(({ content }) => content)
     .join('\n');
 
-/** Pieces of a knowledge entry, worked out once. */
-const known = new WeakMap();
-const passagePieces = (entry) => {
-  if (!known.has(entry)) known.set(entry, pieces(`${entry.title}\n${entry.text}`, 2));
-  return known.get(entry);
-};
-
 const passageOf = (pack, id) => {
   const { title, text } = pack.knowledge.find((entry) => entry.id === id);
   return { id, title, text };
@@ -112,15 +106,11 @@ const passageOf = (pack, id) => {
 
 /** `count` passages of the same business, none of `taken`: near ones and any ones, half and half. */
 const distractors = (pack, query, taken, count, draw) => {
-  const wanted = pieces(query, 2);
-  const ranked = pack.knowledge
-    .filter(({ id }) => !taken.includes(id))
-    .map((entry) => ({ id: entry.id, score: coverage(wanted, passagePieces(entry)) }))
-    .sort((a, b) => b.score - a.score || (a.id < b.id ? -1 : 1));
+  const ranked = nearest(pack.knowledge, query).filter((id) => !taken.includes(id));
   const chosen = [];
   while (chosen.length < count && ranked.length > 0) {
     const among = draw.below(2) === 0 ? Math.min(NEAR, ranked.length) : ranked.length;
     chosen.push(...ranked.splice(draw.below(among), 1));
   }
-  return chosen.map(({ id }) => passageOf(pack, id));
+  return chosen.map((id) => passageOf(pack, id));
 };

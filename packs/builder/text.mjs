@@ -32,9 +32,6 @@ export const jaccard = (a, b) => {
   return common === 0 ? 0 : common / (a.size + b.size - common);
 };
 
-/** Share of the query's pieces that the other text has, 0 to 1. */
-export const coverage = (query, other) => (query.size === 0 ? 0 : shared(query, other) / query.size);
-
 /** FNV-1a over UTF-8: the same seed on every machine. */
 const hash = (text) => {
   let h = 0x811c9dc5;
