@@ -1,1 +1,9 @@
-export {};
+export * from './data/index.js';
+export * from './graph/training-graph.js';
+export * from './initialise/initial-weights.js';
+export * from './optimizer/adamw.js';
+export * from './optimizer/arena.js';
+export * from './schedule/schedule.js';
+export * from './trainer/index.js';
+export * from './recipe/index.js';
+export * from './report/index.js';

@@ -1,1 +1,2 @@
-export {};
+export * from './run-recipe.js';
+export type { TrainingSummary } from './training-summary.js';

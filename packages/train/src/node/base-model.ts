@@ -1,0 +1,47 @@
+import { createHash } from 'node:crypto';
+import { dirname, resolve } from 'node:path';
+import { loadCheckpoint, weightShapes, type DecoderConfig } from '@edgedesk/models';
+import { openFolder } from '@edgedesk/models/node';
+import type { Tensor } from '@edgedesk/tensor';
+import { freshAdapters, type Initialiser } from '../initialise/initial-weights.js';
+import type { Recipe } from '../recipe/recipe-schema.js';
+
+/** A trained model to go on from. */
+export interface Base {
+  readonly config: DecoderConfig;
+  readonly initialise: Initialiser;
+  /** Under LoRA all of the base's weights, f32; else none. */
+  readonly frozen: ReadonlyMap<string, Tensor> | undefined;
+  /** Hash of all weights. */
+  readonly key: string;
+  /** `generation_config.json`, for the new model. */
+  readonly generation: Readonly<Record<string, unknown>>;
+}
+
+/** Reads the base that a recipe names, all weights widened to f32. */
+export async function loadBase(recipe: Recipe, recipePath: string): Promise<Base> {
+  const { config, weights, generation } = await loadCheckpoint(
+    openFolder(resolve(dirname(recipePath), recipe.base!)),
+  );
+  const values = new Map<string, Tensor & { readonly data: Float32Array }>();
+  const hash = createHash('sha256');
+  try {
+    for (const [name, shape] of weightShapes(config)) {
+      const data = await weights.readF32(name);
+      hash.update(name).update(data);
+      values.set(name, { dtype: 'f32', shape, data });
+    }
+  } finally {
+    await weights.close();
+  }
+  return {
+    config,
+    generation,
+    key: hash.digest('hex'),
+    initialise:
+      recipe.lora === undefined
+        ? (name, _shape, out) => out.set(values.get(name)!.data)
+        : freshAdapters(config, recipe.lora, recipe.seed),
+    frozen: recipe.lora === undefined ? undefined : values,
+  };
+}

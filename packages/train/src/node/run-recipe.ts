@@ -1,0 +1,175 @@
+import { mkdir, readFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import type { DecoderConfig } from '@edgedesk/models';
+import { chatMl } from '@edgedesk/models';
+import { CheckpointError, RecipeError, type OrtBackend } from '@edgedesk/tensor';
+import { writeFileAtomic } from '@edgedesk/tensor/node';
+import { fromScratch, parameterCount } from '../initialise/initial-weights.js';
+import { parseRecipe } from '../recipe/parse-recipe.js';
+import type { Recipe } from '../recipe/recipe-schema.js';
+import type { OnTrainEvent } from '../trainer/events.js';
+import { lossCurveHtml } from '../report/loss-curve-html.js';
+import { runTraining } from '../trainer/run-training.js';
+import { Trainer } from '../trainer/trainer.js';
+import { CheckpointFolder } from './checkpoint-folder.js';
+import { fingerprintOf } from './fingerprint.js';
+import { loadBase, type Base } from './base-model.js';
+import { loadRecipeData, type RecipeData } from './recipe-data.js';
+import { recipeTokenizer, type RunTokenizer } from './recipe-tokenizer.js';
+import { saveTrainedModel } from './save-trained.js';
+import { TokenCache } from './token-cache.js';
+import { TrainingLog } from './training-log.js';
+import { summarise } from './training-summary.js';
+
+export interface RunRecipeOptions {
+  readonly recipePath: string;
+  readonly backend: OrtBackend;
+  /** Folder of the run: checkpoints, log, curve, and the model in `model/`. @default `runs/NAME` */
+  readonly outDir?: string;
+  /** Go on from the folder's last checkpoint. @default false: a folder that holds one is refused */
+  readonly resume?: boolean;
+  /** Resume although recipe or data changed since. @default false */
+  readonly allowChanges?: boolean;
+  /** Stops behind the current step, with a checkpoint. */
+  readonly signal?: AbortSignal;
+  readonly onEvent?: OnTrainEvent;
+}
+
+export interface RunRecipeResult {
+  /** `stopped`: by the signal; resume goes on. */
+  readonly outcome: 'done' | 'stopped';
+  readonly outDir: string;
+  /** Folder of the finished model in the Hugging Face layout; null when stopped. */
+  readonly modelDir: string | null;
+}
+
+/**
+ * Trains what a recipe describes: reads it, makes or loads the tokenizer, tokenizes the data, trains with checkpoints and
+ * writes the model. Bad input is an EdgeDeskError of one sentence.
+ */
+export async function runRecipe(options: RunRecipeOptions): Promise<RunRecipeResult> {
+  const { recipePath, backend, onEvent = () => undefined } = options;
+  const recipe = parseRecipe(await readRecipe(recipePath), recipePath);
+  const outDir = resolve(options.outDir ?? join('runs', recipe.name));
+  const checkpoints = new CheckpointFolder(join(outDir, 'checkpoints'), recipe.checkpoint.keep);
+  if (!options.resume && !(await checkpoints.isEmpty())) {
+    throw new RecipeError('the folder already holds a run', {
+      where: outDir,
+      fix: 'resume it, or choose another folder',
+    });
+  }
+  await mkdir(outDir, { recursive: true });
+
+  const tokenizer = await recipeTokenizer(recipe, recipePath, outDir, onEvent);
+  const cache = new TokenCache(join(outDir, 'cache'), tokenizer.codec, onEvent);
+  const data = await loadRecipeData(recipe, recipePath, cache);
+  const base = recipe.base === undefined ? null : await loadBase(recipe, recipePath);
+  const config = base?.config ?? newConfig(recipe, tokenizer);
+  const trainer = makeTrainer(recipe, config, base, data, backend);
+  try {
+    const fingerprint = fingerprintOf(recipe, [...data.keys, base?.key ?? '']);
+    if (options.resume) {
+      await checkpoints.restore(trainer, options.allowChanges ? null : fingerprint);
+    }
+    const log = await TrainingLog.open(join(outDir, 'training-log.jsonl'), trainer.state);
+    onEvent({
+      type: 'start',
+      name: recipe.name,
+      parameters: parameterCount(config),
+      trainable: trainer.parameterCount,
+      step: trainer.state.step,
+    });
+    const outcome = await runTraining(trainer, {
+      evaluations: data.evaluations,
+      evaluateEvery: recipe.evaluation?.every ?? {},
+      checkpointEvery: recipe.checkpoint.every,
+      saveCheckpoint: () => checkpoints.save(trainer, fingerprint),
+      signal: options.signal,
+      onEvent: (event) => {
+        if (event.type === 'step') log.append({ type: 'step', ...event.point });
+        if (event.type === 'evaluation') log.append({ type: 'evaluation', ...event.point });
+        onEvent(event);
+      },
+    });
+    await writeFileAtomic(join(outDir, 'curve.html'), lossCurveHtml(recipe.name, trainer.state));
+    const summary = summarise(recipe, config, trainer, data, backend.name);
+    await writeFileAtomic(join(outDir, 'training-summary.json'), `${JSON.stringify(summary, null, 2)}\n`);
+    if (outcome === 'stopped') {
+      onEvent({ type: 'stopped', step: trainer.state.step });
+      return { outcome, outDir, modelDir: null };
+    }
+    const modelDir = await saveTrainedModel({
+      recipe,
+      recipePath,
+      config,
+      trainer,
+      base,
+      tokenizer,
+      summary,
+      outDir,
+    });
+    onEvent({ type: 'done', step: trainer.state.step, where: modelDir });
+    return { outcome, outDir, modelDir };
+  } finally {
+    await trainer.release();
+  }
+}
+
+async function readRecipe(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (cause) {
+    throw new RecipeError('the recipe cannot be read', { where: path, fix: 'check the path', cause });
+  }
+}
+
+function newConfig(recipe: Recipe, { tokenizer, codec }: RunTokenizer): DecoderConfig {
+  const { headDim, kvHeadCount, ...model } = recipe.model!;
+  const endOfTurn = tokenizer.idOf(chatMl.endOfTurn);
+  return {
+    ...model,
+    vocabSize: tokenizer.vocabSize,
+    kvHeadCount: kvHeadCount ?? model.headCount,
+    headDim: headDim ?? model.hiddenSize / model.headCount,
+    bosTokenId: null,
+    eosTokenIds: [...new Set([endOfTurn ?? codec.separatorId, codec.separatorId])],
+    padTokenId: codec.separatorId,
+  };
+}
+
+function makeTrainer(
+  recipe: Recipe,
+  config: DecoderConfig,
+  base: Base | null,
+  data: RecipeData,
+  backend: OrtBackend,
+): Trainer {
+  if (recipe.sequence > config.contextLength) {
+    throw new CheckpointError(
+      `the base reads ${config.contextLength} tokens, fewer than \`sequence\` ${recipe.sequence}`,
+      {
+        where: recipe.base,
+        fix: 'shorten `sequence`',
+      },
+    );
+  }
+  const { lr, decayEmbedding, muon, ...optimizer } = recipe.optimizer;
+  return new Trainer({
+    backend,
+    config,
+    lora: recipe.lora,
+    initialise: base?.initialise ?? fromScratch(config, recipe.seed),
+    frozen: base?.frozen,
+    phases: data.phases,
+    sequence: recipe.sequence,
+    batch: recipe.batch,
+    accumulate: recipe.accumulate,
+    lr,
+    optimizer,
+    decayEmbedding,
+    muon: muon && { ...muon, weightDecay: optimizer.weightDecay },
+    schedule: recipe.schedule,
+    budget: data.budget,
+    seed: recipe.seed,
+  });
+}

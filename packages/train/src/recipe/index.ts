@@ -1,0 +1,2 @@
+export * from './parse-recipe.js';
+export * from './recipe-schema.js';

@@ -1,0 +1,2 @@
+export * from './loss-curve-html.js';
+export * from './loss-curve-text.js';
