@@ -13,7 +13,7 @@ const plainMs = 5000;
 
 /**
  * One long job's progress on stderr: a line that redraws itself in a terminal, a plain line now and then elsewhere.
- * The time left follows from the mean speed so far. `finish` must be called before anything else is printed.
+ * The time left follows from the mean speed so far unless the job knows better. `finish` must be called before anything else is printed.
  */
 export class Progress {
   readonly #start: number;
@@ -29,17 +29,26 @@ export class Progress {
     if (stream.isTTY === true) this.#draw(label);
   }
 
-  /** `done` of `total` (in any unit) is behind us; `note` is shown beside it. Cheap enough to call at every step. */
-  update(done: number, total: number, note = ''): void {
+  /** `done` of `total` (in any unit; 0: not known) is behind us; `note` is shown beside it. Cheap enough to call at every step. */
+  update(done: number, total: number, note = '', secondsLeft?: number): void {
     const now = this.now();
     if (now - this.#shownAt < (this.stream.isTTY === true ? terminalMs : plainMs)) return;
     this.#shownAt = now;
     const share = total > 0 ? Math.min(1, done / total) : 0;
     const elapsed = (now - this.#start) / 1000;
-    const left = share > 0 ? `, about ${formatDuration((elapsed * (1 - share)) / share)} left` : '';
-    const text = `${this.label}: ${Math.floor(share * 100)} %${note === '' ? '' : `, ${note}`}${left}`;
+    const seconds = secondsLeft ?? (share > 0 ? (elapsed * (1 - share)) / share : Infinity);
+    const left = Number.isFinite(seconds) ? `, about ${formatDuration(seconds)} left` : '';
+    const amount = total > 0 ? [`${Math.floor(share * 100)} %`] : [];
+    const text = `${this.label}: ${[...amount, ...(note === '' ? [] : [note])].join(', ')}${left}`;
     if (this.stream.isTTY === true) this.#draw(text);
     else this.stream.write(`${text}\n`);
+  }
+
+  /** Prints a line of its own; the progress goes on below it. */
+  note(text: string): void {
+    if (this.#open) this.stream.write('\r\u001b[2K');
+    this.#open = false;
+    this.stream.write(`${text}\n`);
   }
 
   /** Ends the job's line. Without a text the line disappears from a terminal. */

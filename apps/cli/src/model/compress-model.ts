@@ -1,0 +1,37 @@
+import { compress } from '@edgedesk/compress/node';
+import type { Manifest } from '@edgedesk/models';
+import { openFolder } from '@edgedesk/tensor/node';
+import { interruptible } from '../terminal/abort.js';
+import { formatBytes } from '../terminal/format.js';
+import { Progress } from '../terminal/progress.js';
+
+export interface CompressSettings {
+  /** Checkpoint folder. */
+  readonly model: string;
+  readonly out: string;
+  readonly bits: 32 | 16 | 8 | 4;
+  readonly groupSize?: number;
+  readonly asymmetric?: boolean;
+}
+
+/** Compresses a checkpoint with progress on stderr under `label`. Ctrl-C leaves nothing behind. */
+export async function compressWithProgress(settings: CompressSettings, label: string): Promise<Manifest> {
+  const { model, out, ...bits } = settings;
+  const progress = new Progress(label);
+  try {
+    const manifest = await interruptible((signal) =>
+      compress({
+        ...bits,
+        source: openFolder(model),
+        outDir: out,
+        signal,
+        onProgress: ({ done, total, weight }) => progress.update(done, total, weight),
+      }),
+    );
+    progress.finish(`${formatBytes(manifest.sizeBytes)}, ${manifest.bitsPerWeight.toFixed(2)} bits a weight`);
+    return manifest;
+  } catch (error) {
+    progress.finish();
+    throw error;
+  }
+}

@@ -1,0 +1,62 @@
+import { basename, resolve } from 'node:path';
+import { evaluate } from '@edgedesk/eval';
+import type { EvalReport } from '@edgedesk/eval';
+import { readRowFiles } from '@edgedesk/eval/node';
+import { openEngine } from '@edgedesk/runtime/node';
+import { interruptible } from '../terminal/abort.js';
+import { Progress } from '../terminal/progress.js';
+import { measureArtefactSpeed } from './measure-speed.js';
+import { artefactOf } from './open-model.js';
+
+export interface EvaluationSettings {
+  readonly base: string | undefined;
+  readonly files: readonly string[];
+  readonly limit: number | undefined;
+  readonly replyTokens: number;
+  readonly seed: number;
+  /** Measure speed and memory too. */
+  readonly speed: boolean;
+}
+
+/** Prompt and reply of the speed figures beside an evaluation; shortened for models with a small context. */
+const speedSettings = { promptTokens: 256, newTokens: 64, repeats: 3 };
+
+/** Evaluates a MODEL argument, with progress on stderr. The data are read first: a bad row costs no time. */
+export async function evaluateArtefact(model: string, settings: EvaluationSettings): Promise<EvalReport> {
+  const files = await readRowFiles(settings.files);
+  const folder = await artefactOf(model);
+  const baseFolder = settings.base === undefined ? undefined : await artefactOf(settings.base);
+  const engine = await openEngine(folder);
+  const base = baseFolder === undefined ? undefined : await openEngine(baseFolder);
+  const { contextLength } = engine.info;
+  let report: EvalReport;
+  const progress = new Progress('Evaluating');
+  try {
+    const { limit, replyTokens, seed } = settings;
+    report = await interruptible((signal) =>
+      evaluate({
+        engine,
+        // Artefacts of one model carry its name; their folders tell them apart.
+        name: basename(resolve(model)),
+        base,
+        files,
+        limit,
+        replyTokens,
+        seed,
+        onProgress: ({ file, done, total }) => progress.update(done, total, file),
+        signal,
+      }),
+    );
+  } finally {
+    progress.finish();
+    await engine.close();
+    await base?.close();
+  }
+  if (!settings.speed) return report;
+  const speed = await measureArtefactSpeed(folder, {
+    ...speedSettings,
+    promptTokens: Math.min(speedSettings.promptTokens, Math.floor(contextLength / 2)),
+    newTokens: Math.min(speedSettings.newTokens, Math.floor(contextLength / 4)),
+  });
+  return { ...report, speed };
+}

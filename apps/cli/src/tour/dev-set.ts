@@ -1,0 +1,46 @@
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { RowFile } from '@edgedesk/eval';
+import { readRowFiles } from '@edgedesk/eval/node';
+import { DataError } from '@edgedesk/tensor';
+
+const languages = ['zh', 'en'];
+
+/**
+ * The test rows of all packs, one set for each language and kind of row: a few rows of a set say more than one row of
+ * each of many files. Rows of the packs alternate, so that any limit sees all of them.
+ */
+export async function readDevSet(packs: string): Promise<RowFile[]> {
+  const domains = readdirSync(packs, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+  const sets: RowFile[] = [];
+  for (const language of languages) {
+    const byKind = new Map<string, RowFile['rows'][]>();
+    for (const { name } of domains) {
+      const folder = join(packs, name, language, 'test');
+      for (const { rows } of await readRowFiles(dataFiles(folder))) {
+        const kind = rows[0]?.kind;
+        if (kind !== undefined) byKind.set(kind, [...(byKind.get(kind) ?? []), rows]);
+      }
+    }
+    for (const [kind, lists] of byKind)
+      sets.push({ file: `packs, ${language}, ${kind}`, rows: alternate(lists) });
+  }
+  if (sets.length > 0) return sets;
+  throw new DataError('there are no test rows', { where: packs, fix: 'use a complete checkout' });
+}
+
+function dataFiles(folder: string): string[] {
+  try {
+    const names = readdirSync(folder).filter((name) => name.endsWith('.jsonl'));
+    return names.sort().map((name) => join(folder, name));
+  } catch {
+    return []; // A pack need not have both languages.
+  }
+}
+
+function alternate<T>(lists: readonly (readonly T[])[]): T[] {
+  const longest = Math.max(...lists.map((list) => list.length));
+  return Array.from({ length: longest }, (_, index) =>
+    lists.flatMap((list) => list.slice(index, index + 1)),
+  ).flat();
+}
