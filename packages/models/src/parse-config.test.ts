@@ -86,6 +86,7 @@ describe('parseConfig', () => {
     ['scaled positions', { rope_scaling: { rope_type: 'llama3', factor: 8 } }, /`rope_scaling`.*scaled rotary/],
     ['newer scaled positions', { rope_parameters: { rope_type: 'yarn' } }, /`rope_parameters`.*scaled rotary/],
     ['a sliding window', { model_type: 'mistral', sliding_window: 4096 }, /`sliding_window` 4096/],
+    ['a sliding window by default', { model_type: 'mistral' }, /`sliding_window`/],
     ['sliding layers', { layer_types: ['sliding_attention'] }, /`layer_types`/],
     ['bias everywhere', { attention_bias: true }, /`attention_bias` true/],
     ['feed-forward bias', { mlp_bias: true }, /`mlp_bias`/],

@@ -144,8 +144,9 @@ function refuseUnsupported(modelType: DecoderConfig['modelType'], json: Json, wh
   if (Array.isArray(layers) && layers.some((type) => type !== 'full_attention')) {
     refuse('layer_types', 'only full attention is supported');
   }
-  const window = json['sliding_window'];
-  const usesWindow = modelType === 'mistral' ? true : json['use_sliding_window'] === true;
+  // Mistral's configuration class has a window unless the file says null.
+  const window = json['sliding_window'] === undefined && modelType === 'mistral' ? 4096 : json['sliding_window'];
+  const usesWindow = modelType === 'mistral' || json['use_sliding_window'] === true;
   const context = json['max_position_embeddings'] ?? defaultContext[modelType];
   if (usesWindow && typeof window === 'number' && window < (context as number)) {
     refuse('sliding_window', 'attention over a sliding window is not supported');

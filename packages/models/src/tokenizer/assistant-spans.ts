@@ -12,8 +12,9 @@ export interface Span {
 
 /**
  * Where each assistant message stands in `rendered`, the whole conversation: from where the generation prompt leaves
- * off to the special token that ends the turn. Found by rendering the conversation up to each message; where a template
- * writes earlier turns differently later on (dropping reasoning, say), by exchanging the content for a mark.
+ * off to the special token that ends the turn. A template that writes every content as it is, between words of its own,
+ * shows this at once; others are asked for the conversation up to each message; where one writes earlier turns
+ * differently later on (dropping reasoning, say), the content is exchanged for a mark.
  *
  * @param specials the special tokens in `rendered`.
  */
@@ -23,6 +24,8 @@ export function assistantSpans(
   rendered: string,
   specials: readonly AddedTokenMatch[],
 ): Span[] {
+  const verbatim = verbatimSpans(template, messages, rendered, specials);
+  if (verbatim !== null) return verbatim;
   const spans: Span[] = [];
   messages.forEach((message, i) => {
     if (message.role !== 'assistant') return;
@@ -39,6 +42,46 @@ export function assistantSpans(
   return spans;
 }
 
+/** Two renderings for the whole conversation, where the other ways need two for each reply. */
+function verbatimSpans(
+  template: ChatTemplate,
+  messages: readonly ChatMessage[],
+  rendered: string,
+  specials: readonly AddedTokenMatch[],
+): Span[] | null {
+  const { opening } = template;
+  if (opening === '') return null;
+  const mark = unusedCharacter([rendered]);
+  const marked = attempt(() =>
+    template.render(
+      messages.map(({ role }) => ({ role, content: mark })),
+      false,
+    ),
+  );
+  const words = marked?.split(mark) ?? [];
+  if (words.length !== messages.length + 1) return null;
+  const spans: Span[] = [];
+  let at = 0;
+  for (const [i, { role, content }] of messages.entries()) {
+    if (!rendered.startsWith(words[i]!, at)) return null;
+    at += words[i]!.length;
+    if (!rendered.startsWith(content, at)) return null;
+    if (role === 'assistant') {
+      if (!words[i]!.endsWith(opening)) return null;
+      spans.push({ start: at, end: closingEnd(rendered, at + content.length, specials) });
+    }
+    at += content.length;
+  }
+  // With a generation prompt more may follow.
+  return rendered.startsWith(words.at(-1)!, at) ? spans : null;
+}
+
+/** Where the special token ends that closes a turn whose content ends at `end`; `end` when none does. */
+function closingEnd(rendered: string, end: number, specials: readonly AddedTokenMatch[]): number {
+  const next = specials.find(({ start }) => start >= end);
+  return next !== undefined && rendered.slice(end, next.start).trim() === '' ? next.end : end;
+}
+
 type FindSpan = (
   template: ChatTemplate,
   messages: readonly ChatMessage[],
@@ -50,8 +93,7 @@ type FindSpan = (
 const byPrefix: FindSpan = (template, messages, i, rendered, specials) => {
   const prompt = attempt(() => template.render(messages.slice(0, i), true));
   if (prompt === null || !rendered.startsWith(prompt)) return null;
-  const isLast = i + 1 === messages.length;
-  const through = isLast ? rendered : attempt(() => template.render(messages.slice(0, i + 1), false));
+  const through = attempt(() => template.render(messages.slice(0, i + 1), false));
   if (through === null || through.length < prompt.length || !rendered.startsWith(through)) return null;
   const start = prompt.length;
   // White space after the token that ends the turn belongs to the template.
@@ -69,9 +111,7 @@ const byMark: FindSpan = (template, messages, i, rendered, specials) => {
   const after = marked.slice(start + mark.length);
   const end = rendered.length - after.length;
   if (end < start || !rendered.startsWith(marked.slice(0, start)) || !rendered.endsWith(after)) return null;
-  const next = specials.find(({ start: at }) => at >= end);
-  const closed = next !== undefined && rendered.slice(end, next.start).trim() === '';
-  return { start, end: closed ? next.end : end };
+  return { start, end: closingEnd(rendered, end, specials) };
 };
 
 function attempt(render: () => string): string | null {

@@ -11,6 +11,7 @@ export type NamedTokens = Readonly<Partial<Record<'bos_token' | 'eos_token' | 'p
 /** A model's chat template: conversation in, text out. */
 export class ChatTemplate {
   private readonly template: Template;
+  private openingText: string | undefined;
 
   /** CheckpointError when the template cannot be parsed. */
   constructor(
@@ -31,6 +32,24 @@ export class ChatTemplate {
         fix: 'correct the Jinja template',
         cause,
       });
+    }
+  }
+
+  /** What a generation prompt appends after a user's message; empty when that cannot be told. */
+  get opening(): string {
+    this.openingText ??= this.findOpening();
+    return this.openingText;
+  }
+
+  private findOpening(): string {
+    const messages: ChatMessage[] = [{ role: 'user', content: 'x' }];
+    try {
+      const without = this.render(messages, false);
+      const whole = this.render(messages, true);
+      return whole.startsWith(without) ? whole.slice(without.length) : '';
+    } catch (error) {
+      if (CheckpointError.isInstance(error)) return '';
+      throw error;
     }
   }
 

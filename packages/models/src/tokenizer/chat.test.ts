@@ -81,6 +81,21 @@ describe('the loss mask', () => {
     expect(tokenizer.encodeChat(conversation.slice(1)).ids[0]).toBe(tokenizer.idOf('<s>'));
   });
 
+  it('gives the same however the replies are found', () => {
+    // A condition on the conversation as a whole keeps the quick way from applying.
+    const slow = withTemplate(
+      chatMlTemplate.replace("message['content']", "(message['content'] | replace('\uE000', ''))").replace(
+        '{%- for',
+        "{%- if messages[0].content | length == 1 -%}?{%- endif -%}{%- for",
+      ),
+    );
+    for (const turns of [conversation, conversation.slice(1), conversation.slice(0, 3)]) {
+      for (const addGenerationPrompt of [false, true]) {
+        expect(slow.encodeChat(turns, { addGenerationPrompt })).toEqual(chatMl.encodeChat(turns, { addGenerationPrompt }));
+      }
+    }
+  });
+
   it('says so when a template hides the reply or refuses the conversation', () => {
     const hiding = withTemplate(`{% for m in messages %}{{ m.role }} {{ m.content | length }} {{ messages | length }};{% endfor %}`);
     expect(() => hiding.encodeChat(conversation)).toThrow(/message 3 begins and ends/);
