@@ -8,8 +8,10 @@ const BUSINESS_LINE = {
   zh: ({ name, about }) => `你是${name}的客服助手。${about}`,
 };
 const GROUNDED_LINE = { en: 'Answer from the passages only.', zh: '只根据资料回答。' };
-const TOOL_LINE =
-  'You may call these functions. Write a call as <tool_call>{"name": ..., "arguments": {...}}</tool_call>.\nFunctions: ';
+const TOOL_LINE = {
+  en: 'You may call these functions. Write a call as <tool_call>{"name": ..., "arguments": {...}}</tool_call>.\nFunctions: ',
+  zh: '你可以调用下列函数。调用时写成 <tool_call>{"name": ..., "arguments": {...}}</tool_call>。\n函数：',
+};
 
 /** All generated files of a pack: path below the pack's folder -> rows. */
 export const generate = (pack) => {
@@ -71,7 +73,7 @@ const handOffRow = (pack, { passages, messages }) => {
 
 const toolRow = (pack, { tools, messages }) => ({
   messages: [
-    { role: 'system', content: `${businessLine(pack)}\n${TOOL_LINE}${JSON.stringify(tools)}` },
+    { role: 'system', content: `${businessLine(pack)}\n${TOOL_LINE[pack.lang]}${JSON.stringify(tools)}` },
     ...messages.map(({ role, content }) => ({ role, content })),
   ],
   lang: pack.lang,
