@@ -1,6 +1,7 @@
 import { rowToConversation, type GroundedRow, type Row } from '@edgedesk/models';
 import type { TextCodec } from './codec.js';
 import { dropPassage, GroundedMixer, type GroundedMixOptions } from './grounded-mix.js';
+import { shortenPassages } from './shorten-passages.js';
 import { TokenSourceBuilder, type TokenSource } from './token-source.js';
 import {
   tokenizeChatWithin,
@@ -61,7 +62,10 @@ export async function tokenizeRows(
   return builder.build();
 }
 
-/** Foreign passages give way first, then the row's own that are not needed, then the oldest turns. */
+/** Shares of a passage's characters to try when whole passages do not fit. */
+const passageShares = [0.75, 0.5, 0.35, 0.2];
+
+/** Foreign passages give way first, then the row's own that are not needed, then sentences around the answer's. */
 function tokenizeGrounded(
   row: GroundedRow,
   index: number,
@@ -70,18 +74,35 @@ function tokenizeGrounded(
   codec: TextCodec,
   options: TokenizeOptions,
 ): TokenizedDocument | null {
-  const attempt = (candidate: GroundedRow) => {
+  for (const candidate of shrinking(row, index, variant, mixer, options.grounded.distractors)) {
     const conversation = rowToConversation(candidate);
     if (conversation.kind !== 'chat') return null;
-    return tokenizeChatWithin(conversation.messages, codec, options.lossOn, options.maxTokens);
-  };
-  for (let foreign = options.grounded.distractors; foreign >= 0; foreign--) {
-    const document = attempt(mixer.mix(row, index, variant, foreign));
-    if (document !== null) return document;
-  }
-  for (let shorter = dropPassage(row); shorter !== null; shorter = dropPassage(shorter)) {
-    const document = attempt(shorter);
+    const document = tokenizeChatWithin(conversation.messages, codec, options.lossOn, options.maxTokens);
     if (document !== null) return document;
   }
   return null;
+}
+
+/** The row from its fullest form to its shortest. */
+function* shrinking(
+  row: GroundedRow,
+  index: number,
+  variant: number,
+  mixer: GroundedMixer,
+  distractors: number,
+): Generator<GroundedRow> {
+  let context: number | null = null;
+  for (let foreign = distractors; foreign >= 0; foreign--) {
+    const mixed = mixer.mix(row, index, variant, foreign);
+    if (mixed.context.length !== context) yield mixed;
+    context = mixed.context.length;
+  }
+  let needed = row;
+  for (let shorter = dropPassage(row); shorter !== null; shorter = dropPassage(shorter)) {
+    yield (needed = shorter);
+  }
+  for (const share of passageShares) {
+    const cut = shortenPassages(needed, share);
+    if (cut !== null) yield cut;
+  }
 }
