@@ -1,4 +1,4 @@
-import type { Language } from '@edgedesk/models';
+import type { Language, SpokenRow } from '@edgedesk/models';
 import type { Engine } from '@edgedesk/runtime';
 import type { Note } from './report/notes.js';
 import { encodeRow } from './tasks/encode.js';
@@ -7,7 +7,6 @@ import { labelSet } from './tasks/intent.js';
 import type { LabelSet } from './tasks/intent.js';
 import { likelihood, pairedLikelihood } from './tasks/likelihood.js';
 import type { FilePlan } from './tasks/plan.js';
-import { PrefixScorer } from './tasks/prefix-scorer.js';
 import { taskScores } from './tasks/row-scores.js';
 import type { RowScores, TaskScores } from './tasks/row-scores.js';
 
@@ -28,12 +27,6 @@ export interface MeasureOptions {
   onRow(done: number): void;
 }
 
-/** One engine with what it needs for a file. */
-interface Subject {
-  readonly scorer: PrefixScorer;
-  labelsFor(lang: Language): LabelSet;
-}
-
 /** Lets the model, and the base beside it, do every row of `plan`. */
 export async function measureFile(
   plan: FilePlan,
@@ -41,48 +34,49 @@ export async function measureFile(
   base: Engine | null,
   options: MeasureOptions,
 ): Promise<FileMeasurement> {
-  const subject = subjectOf(model, plan);
-  const reference = base === null ? null : subjectOf(base, plan);
   const context = Math.min(model.info.contextLength, base?.info.contextLength ?? Infinity);
   // A reply may take half of a small context; the prompt needs the other half.
-  const encoding = { context, replyTokens: Math.min(options.replyTokens, Math.floor(context / 2)) };
-  const tasks = { ...encoding, signal: options.signal };
+  const replyTokens = Math.min(options.replyTokens, Math.floor(context / 2));
+  const tasksOf = (engine: Engine) => {
+    const labelsFor = labelSets(engine, plan);
+    return (row: SpokenRow, encoded: EncodedRow) => {
+      const labels = row.kind === 'intent' ? labelsFor(row.lang) : null;
+      return taskScores(engine, row, encoded, { labels, replyTokens, signal: options.signal });
+    };
+  };
+  const modelTasks = tasksOf(model);
+  const baseTasks = base === null ? null : tasksOf(base);
 
   const modelRows: RowScores[] = [];
   const baseRows: RowScores[] = [];
   const omitted = { tooLong: 0, cut: 0, otherTokens: false };
   for (const [index, row] of plan.rows.entries()) {
     options.signal?.throwIfAborted();
-    const encoded = encodeRow(model, row, encoding);
-    const baseEncoded = base === null ? null : encodeRow(base, row, encoding);
+    const encoded = encodeRow(model, row, { context, replyTokens });
+    const baseEncoded = base === null ? null : encodeRow(base, row, { context, replyTokens });
     if (encoded === null || (base !== null && baseEncoded === null)) {
       omitted.tooLong++;
       options.onRow(index + 1);
       continue;
     }
     if (encoded.cut) omitted.cut++;
-    const { bytes } = encoded;
-    const size = bytes === undefined ? {} : { bytes };
-    const labels = (of: Subject) => (row.kind === 'intent' ? of.labelsFor(row.lang) : null);
-    const done = await taskScores(subject.scorer, row, encoded, { ...tasks, labels: labels(subject) });
-
-    if (reference === null || baseEncoded === null) {
-      modelRows.push({ ...(await likelihood(subject.scorer, encoded.sequences)), ...size, ...done });
+    const size = encoded.bytes === undefined ? {} : { bytes: encoded.bytes };
+    const done = { ...size, ...(await modelTasks(row, encoded)) };
+    if (base === null || baseTasks === null || baseEncoded === null) {
+      modelRows.push({ ...(await likelihood(model, encoded.sequences)), ...done });
     } else {
-      const key = `${plan.file}\n${index}`;
-      const baseDone =
-        options.baseMemory.get(key) ??
-        (await taskScores(reference.scorer, row, baseEncoded, { ...tasks, labels: labels(reference) }));
-      options.baseMemory.set(key, baseDone);
-      if (sameTokens(model, base!, encoded, baseEncoded)) {
-        const pair = await pairedLikelihood(subject.scorer, reference.scorer, encoded.sequences);
-        modelRows.push({ ...pair.model, kl: pair.kl, agreed: pair.agreed, ...size, ...done });
-        baseRows.push({ ...pair.base, kl: 0, agreed: pair.base.tokens, ...size, ...baseDone });
+      const key = [plan.file, index, context].join('\n');
+      const known = options.baseMemory.get(key) ?? (await baseTasks(row, baseEncoded));
+      options.baseMemory.set(key, known);
+      const baseDone = { ...size, ...known };
+      if (sameTokens(model, base, encoded, baseEncoded)) {
+        const pair = await pairedLikelihood(model, base, encoded.sequences);
+        modelRows.push({ ...pair.model, kl: pair.kl, agreed: pair.agreed, ...done });
+        baseRows.push({ ...pair.base, kl: 0, agreed: pair.base.tokens, ...baseDone });
       } else {
         omitted.otherTokens = true;
-        modelRows.push({ ...(await likelihood(subject.scorer, encoded.sequences)), ...size, ...done });
-        const alone = await likelihood(reference.scorer, baseEncoded.sequences);
-        baseRows.push({ ...alone, ...size, ...baseDone });
+        modelRows.push({ ...(await likelihood(model, encoded.sequences)), ...done });
+        baseRows.push({ ...(await likelihood(base, baseEncoded.sequences)), ...baseDone });
       }
     }
     options.onRow(index + 1);
@@ -102,15 +96,13 @@ function describe(
   ];
 }
 
-function subjectOf(engine: Engine, plan: FilePlan): Subject {
+/** The file's labels as `engine` reads them, encoded once a language. */
+function labelSets(engine: Engine, plan: FilePlan): (lang: Language) => LabelSet {
   const sets = new Map<Language, LabelSet>();
-  return {
-    scorer: new PrefixScorer(engine),
-    labelsFor(lang) {
-      const set = sets.get(lang) ?? labelSet(engine, plan.labels, lang);
-      sets.set(lang, set);
-      return set;
-    },
+  return (lang) => {
+    const set = sets.get(lang) ?? labelSet(engine, plan.labels, lang);
+    sets.set(lang, set);
+    return set;
   };
 }
 

@@ -9,7 +9,6 @@ import { evalReportSchema } from './report/schema.js';
 import { encodeRow } from './tasks/encode.js';
 import { labelSet } from './tasks/intent.js';
 import { likeliestLabel } from './tasks/label-trie.js';
-import { PrefixScorer } from './tasks/prefix-scorer.js';
 import { answerScores } from './tasks/row-scores.js';
 import { BigramEngine } from './testing/bigram-engine.case.js';
 import { sampleCorpus, sampleFiles } from './testing/sample-rows.case.js';
@@ -36,7 +35,7 @@ describe('likeliestLabel', () => {
         return ids.slice(1).reduce((sum, id, i) => sum + model.logProb(ids[i]!, id), 0);
       });
       const best = Math.max(...sums);
-      const found = await likeliestLabel(new PrefixScorer(model), prompt, trie);
+      const found = await likeliestLabel(model, prompt, trie);
       expect(found!.logProb).toBeCloseTo(best, 4);
       expect(found!.label).toBe(labels[sums.indexOf(best)]);
     }
@@ -48,7 +47,7 @@ describe('likeliestLabel', () => {
     const { trie } = labelSet(model, [...many, 'refund'], 'en');
     const prompt = model.encode('x'.repeat(500));
     model.tokensRun = 0;
-    await likeliestLabel(new PrefixScorer(model), prompt, trie);
+    await likeliestLabel(model, prompt, trie);
     expect(model.tokensRun).toBeLessThan(2 * prompt.length);
   });
 });

@@ -18,4 +18,3 @@ export * from './speed/measure-speed.js';
 export * from './statistics/bootstrap.js';
 export * from './tasks/label-trie.js';
 export type { RowFile } from './tasks/plan.js';
-export * from './tasks/prefix-scorer.js';

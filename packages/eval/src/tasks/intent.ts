@@ -3,8 +3,6 @@ import type { IntentRow } from '@edgedesk/models';
 import type { Engine } from '@edgedesk/runtime';
 import { labelTrie, likeliestLabel } from './label-trie.js';
 import type { LabelNode, TokenizedLabel } from './label-trie.js';
-import { commonPrefix } from './prefix-scorer.js';
-import type { PrefixScorer } from './prefix-scorer.js';
 
 /** The labels of a file as an engine reads them. */
 export interface LabelSet {
@@ -40,13 +38,21 @@ export function labelSet(engine: Engine, labels: readonly string[], lang: Intent
  * log-probability of the out-of-scope label, or, without one, minus that of the likeliest label.
  */
 export async function classify(
-  scorer: PrefixScorer,
+  engine: Engine,
   prompt: readonly number[],
   labels: LabelSet,
 ): Promise<IntentScores | null> {
-  const best = await likeliestLabel(scorer, prompt, labels.trie);
+  const best = await likeliestLabel(engine, prompt, labels.trie);
   if (best === null) return null;
   if (labels.outOfScope === null) return { predicted: best.label, outOfScopeScore: -best.logProb };
-  const { logProbs } = await scorer.score([...prompt, ...labels.outOfScope], prompt.length);
+  const { logProbs } = await engine.score([...prompt, ...labels.outOfScope], { start: prompt.length });
   return { predicted: best.label, outOfScopeScore: logProbs.reduce((sum, value) => sum + value, 0) };
+}
+
+/** How many leading ids two sequences share. */
+export function commonPrefix(a: readonly number[], b: readonly number[]): number {
+  const most = Math.min(a.length, b.length);
+  let length = 0;
+  while (length < most && a[length] === b[length]) length++;
+  return length;
 }

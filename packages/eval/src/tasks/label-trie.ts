@@ -1,4 +1,4 @@
-import type { PrefixScorer } from './prefix-scorer.js';
+import type { Engine } from '@edgedesk/runtime';
 
 /** Labels by their token ids: a node is entered through `tokens` and ends `label`, if any. */
 export interface LabelNode {
@@ -56,14 +56,15 @@ interface Candidate {
  * The label with the highest summed log-probability behind `prompt`, and that log-probability.
  *
  * Exact best-first search: a sum of log-probabilities only falls with every token, so the first complete label that is
- * better than every open branch is the likeliest of all. Most branches are never run.
+ * better than every open branch is the likeliest of all. Most branches are never run, and the engine keeps the keys and
+ * values of the prompt from one call to the next.
  */
 export async function likeliestLabel(
-  scorer: PrefixScorer,
+  engine: Engine,
   prompt: readonly number[],
   root: LabelNode,
 ): Promise<{ readonly label: string; readonly logProb: number } | null> {
-  let open: Candidate[] = await enter(scorer, prompt, { node: root, path: [], logProb: 0, entered: false });
+  let open: Candidate[] = await enter(engine, prompt, { node: root, path: [], logProb: 0, entered: false });
   for (;;) {
     let best: Candidate | undefined;
     for (const candidate of open)
@@ -71,13 +72,13 @@ export async function likeliestLabel(
     if (best === undefined) return null;
     if (best.entered) return { label: best.node.label!, logProb: best.logProb };
     open = open.filter((candidate) => candidate !== best);
-    open.push(...(await enter(scorer, prompt, best)));
+    open.push(...(await enter(engine, prompt, best)));
   }
 }
 
 /** Runs the rest of a node's tokens: the label it ends, if any, and its children with their first token scored. */
 async function enter(
-  scorer: PrefixScorer,
+  engine: Engine,
   prompt: readonly number[],
   { node, path, logProb }: Candidate,
 ): Promise<Candidate[]> {
@@ -90,7 +91,10 @@ async function enter(
   if (node.tokens.length > known || firstChild !== undefined) {
     // A child's first token stands in for the next one: its position yields the row over all children.
     const tokens = [...prompt, ...through, ...(firstChild === undefined ? [] : [firstChild.tokens[0]!])];
-    const { logProbs, rows } = await scorer.score(tokens, start, firstChild !== undefined);
+    const { logProbs, rows } = await engine.score(tokens, {
+      start,
+      withRows: firstChild !== undefined,
+    });
     const edge = node.tokens.length - known;
     for (let i = 0; i < edge; i++) total += logProbs[i]!;
     if (rows !== undefined) {

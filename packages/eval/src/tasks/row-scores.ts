@@ -7,7 +7,6 @@ import { rougeL } from '../metrics/rouge-l.js';
 import type { EncodedRow } from './encode.js';
 import { classify } from './intent.js';
 import type { LabelSet } from './intent.js';
-import type { PrefixScorer } from './prefix-scorer.js';
 
 /** What one model did with one row apart from likelihoods. Absent fields were not asked of the row. */
 export interface TaskScores {
@@ -41,7 +40,7 @@ export interface TaskOptions {
 
 /** Lets the model do what the row asks: name the intent, reply, or answer from the passages. */
 export async function taskScores(
-  scorer: PrefixScorer,
+  engine: Engine,
   row: SpokenRow,
   encoded: EncodedRow,
   options: TaskOptions,
@@ -49,7 +48,7 @@ export async function taskScores(
   const { prompt, reference } = encoded;
   if (row.kind === 'text' || prompt === undefined || reference === undefined) return {};
   if (row.kind === 'intent') {
-    const found = options.labels === null ? null : await classify(scorer, prompt, options.labels);
+    const found = options.labels === null ? null : await classify(engine, prompt, options.labels);
     if (found === null) return {};
     const { predicted, outOfScopeScore } = found;
     const outOfScope = row.intent === outOfScopeIntent;
@@ -57,7 +56,7 @@ export async function taskScores(
     if (outOfScope && options.labels?.outOfScope === null) return { outOfScope, outOfScopeScore };
     return { outOfScope, outOfScopeScore, intentRight: predicted === row.intent };
   }
-  const reply = await greedyReply(scorer.engine, prompt, options);
+  const reply = await greedyReply(engine, prompt, options);
   if (row.kind === 'grounded') return answerScores(reply, row);
   return { rougeL: rougeL(reply, reference), chrF: chrF(reply, reference) };
 }

@@ -7,7 +7,7 @@ import type {
   ScoreOptions,
   ScoreResult,
 } from '@edgedesk/runtime';
-import { commonPrefix } from '../tasks/prefix-scorer.js';
+import { commonPrefix } from '../tasks/intent.js';
 
 const specials = ['<|endoftext|>', '<|im_start|>', '<|im_end|>'];
 const turnEnd = 2;
@@ -110,12 +110,11 @@ export class BigramEngine implements Engine {
   }
 
   score(tokens: readonly number[], options: ScoreOptions = {}): Promise<ScoreResult> {
-    const { start = 1, withRows = false, sharedPrefix = 0 } = options;
+    const { start = 1, withRows = false } = options;
     if (start < 1 || start > tokens.length) throw new RangeError(`start ${start} of ${tokens.length} tokens`);
     if (tokens.length > this.info.contextLength) throw new RangeError('the tokens exceed the context');
-    if (sharedPrefix >= start || sharedPrefix > commonPrefix(tokens, this.previous)) {
-      throw new RangeError(`a shared prefix of ${sharedPrefix} is not shared`);
-    }
+    // The token before the first scored one must run: its output is the prediction.
+    const sharedPrefix = Math.min(commonPrefix(tokens, this.previous), start - 1);
     this.previous = [...tokens];
     this.tokensRun += tokens.length - sharedPrefix;
     const V = this.info.vocabSize;
