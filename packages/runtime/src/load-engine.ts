@@ -1,4 +1,4 @@
-import { loadTokenizer, type Manifest, readManifest } from '@edgedesk/models';
+import { loadTokenizer, type Manifest, readManifest, type Tokenizer } from '@edgedesk/models';
 import { CheckpointError, type FileStore, type OrtBackend } from '@edgedesk/tensor';
 import type { Engine, ModelInfo } from './engine.js';
 import { Turns } from './generate/turns.js';
@@ -43,20 +43,30 @@ export async function assembleEngine(
   const { maxConversations = 64, promptPiece = 128, chunkTokens } = options;
   const manifest = await readManifest(store);
   await checkSizes(store, manifest);
-  const tokenizer = await loadTokenizer(store);
-  if (tokenizer.vocabSize > manifest.config.vocabSize) {
-    throw new CheckpointError(
-      `the tokenizer has ${tokenizer.vocabSize} tokens but the model knows ${manifest.config.vocabSize}`,
-      { where: store.name, fix: 'use the tokenizer that the model was trained with' },
-    );
+  // The model first: while it loads, its file and its packed weights are both in memory, which is the peak.
+  const model = await load(manifest);
+  try {
+    const tokenizer = await loadTokenizer(store);
+    checkVocabulary(tokenizer, manifest, store.name);
+    return new TokenEngine(infoOf(manifest), tokenizer, {
+      model,
+      turns: new Turns(maxConversations),
+      promptPiece,
+      chunkTokens,
+      streamDecoder: () => tokenizer.streamDecoder({ skipSpecial: true }),
+    });
+  } catch (error) {
+    await model.release();
+    throw error;
   }
-  return new TokenEngine(infoOf(manifest), tokenizer, {
-    model: await load(manifest),
-    turns: new Turns(maxConversations),
-    promptPiece,
-    chunkTokens,
-    streamDecoder: () => tokenizer.streamDecoder({ skipSpecial: true }),
-  });
+}
+
+function checkVocabulary(tokenizer: Tokenizer, { config }: Manifest, where: string): void {
+  if (tokenizer.vocabSize <= config.vocabSize) return;
+  throw new CheckpointError(
+    `the tokenizer has ${tokenizer.vocabSize} tokens but the model knows ${config.vocabSize}`,
+    { where, fix: 'use the tokenizer that the model was trained with' },
+  );
 }
 
 /** A file cut short would be read as weights of nonsense; full hashes are `edgedesk inspect`'s business. */

@@ -1,6 +1,6 @@
 import { create, toBinary } from '@bufbuild/protobuf';
 import type { DecoderConfig } from '@edgedesk/models';
-import { onnx } from '@edgedesk/tensor';
+import { markInPlace, onnx } from '@edgedesk/tensor';
 import { type AttentionStep, type LayerRows, writeSplitAttention } from './attention.js';
 import { sortNodes } from './body-nodes.js';
 import { Constants, NodeList, untyped } from './node-list.js';
@@ -121,6 +121,7 @@ export function putLoopAround(plain: PlainDecoder, config: DecoderConfig): Uint8
   ];
 
   const outer = new NodeList('outer', constants);
+  // Weights stay out here too: a subgraph's own initializers would keep their file mapped beside the packed copies.
   outer.nodes.push(...constant);
   const bodyGraph = body.graph(
     [typed('iteration', INT64, []), typed('condition', BOOL, []), ...carried.map((c) => c.before)],
@@ -172,6 +173,7 @@ export function putLoopAround(plain: PlainDecoder, config: DecoderConfig): Uint8
     ],
     [...graph.initializer, ...constants.tensors],
   );
+  markInPlace(looped);
   return toBinary(
     onnx.ModelProtoSchema,
     create(onnx.ModelProtoSchema, {

@@ -23,13 +23,18 @@ export class KvRows {
     this.stretchCount = 2 * config.layerCount;
   }
 
+  /** Bytes of one token's keys and values in all layers. */
+  static rowBytes({ layerCount, kvHeadCount, headDim }: DecoderConfig): number {
+    return 2 * layerCount * kvHeadCount * headDim * Float32Array.BYTES_PER_ELEMENT;
+  }
+
   get length(): number {
     return this.tokens.length;
   }
 
   /** Bytes that the rows take. */
   get sizeBytes(): number {
-    return this.length * this.stretchCount * this.rowSize * 4;
+    return this.length * KvRows.rowBytes(this.config);
   }
 
   /** Makes room for `rows` rows in all. */

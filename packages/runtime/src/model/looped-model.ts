@@ -1,5 +1,5 @@
 import type { DecoderConfig } from '@edgedesk/models';
-import { type Session, type Tensor, tensor } from '@edgedesk/tensor';
+import { elementCount, type Session, type Tensor, tensor } from '@edgedesk/tensor';
 import { loopName } from '../graph/index.js';
 import type { KvRows } from '../kv/kv-rows.js';
 import { checkSampling, samplingFeeds } from '../sampling/sampling.js';
@@ -28,18 +28,21 @@ const onePass: Decoding = {
 
 /** Calls the looped session and appends to the caller's rows what it has computed. */
 export class LoopedModel {
+  private scratch = new Float32Array(0);
+
   constructor(
     readonly config: DecoderConfig,
     private readonly session: Session,
   ) {}
 
   async read(rows: KvRows, ids: readonly number[]): Promise<void> {
-    const out = await this.run(rows, ids, onePass, lastRow, [loopName.added]);
-    rows.append(ids, out[loopName.added]!.data as Float32Array);
+    await this.one(rows, ids, onePass);
   }
 
   async generate(rows: KvRows, ids: readonly number[], decoding: Decoding): Promise<number[]> {
-    const out = await this.run(rows, ids, decoding, lastRow, [loopName.tokens, loopName.added]);
+    if (decoding.uniforms.length === 1) return [await this.one(rows, ids, decoding)];
+    const feeds = this.feeds(rows, ids, decoding, lastRow);
+    const out = await this.session.run(feeds, [loopName.tokens, loopName.added]);
     const tokens = Array.from(out[loopName.tokens]!.data as BigInt64Array, Number);
     rows.append([...ids, ...tokens.slice(0, -1)], out[loopName.added]!.data as Float32Array);
     return tokens;
@@ -65,7 +68,7 @@ export class LoopedModel {
       loopName.top1,
       ...(withRows ? [loopName.fullRows] : []),
     ];
-    const out = await this.run(rows, ids, onePass, wanted, names);
+    const out = await this.session.run(this.feeds(rows, ids, onePass, wanted), names);
     rows.append(ids, out[loopName.added]!.data as Float32Array);
     return {
       logProbs: out[loopName.logProbs]!.data as Float32Array,
@@ -78,29 +81,41 @@ export class LoopedModel {
     return this.session.release();
   }
 
-  private run(
+  /** One token. The number of added rows is known beforehand, so they go to memory that is used again and again. */
+  private async one(rows: KvRows, ids: readonly number[], decoding: Decoding): Promise<number> {
+    const { layerCount, kvHeadCount, headDim } = this.config;
+    const shape = [2 * layerCount * ids.length, kvHeadCount, headDim];
+    const size = elementCount(shape);
+    if (this.scratch.length < size) this.scratch = new Float32Array(size);
+    const token = tensor.i64([0], [1]);
+    const added = this.scratch.subarray(0, size);
+    await this.session.runInto(this.feeds(rows, ids, decoding, lastRow), {
+      [loopName.tokens]: token,
+      [loopName.added]: { dtype: 'f32', shape, data: added },
+    });
+    rows.append(ids, added);
+    return Number(token.data[0]);
+  }
+
+  private feeds(
     rows: KvRows,
     ids: readonly number[],
     { sampling, endIds, uniforms }: Decoding,
     wanted: Wanted,
-    outputs: readonly string[],
-  ): Promise<Record<string, Tensor>> {
+  ): Record<string, Tensor> {
     const flag = (x: boolean): Tensor => ({ dtype: 'bool', shape: [], data: Uint8Array.of(Number(x)) });
     const context = sampling.repetitionPenalty === 1 ? [] : [...rows.tokens, ...ids];
-    return this.session.run(
-      {
-        [loopName.ids]: tensor.i64(ids, [1, ids.length]),
-        [loopName.pastLength]: tensor.i64([rows.length], [1]),
-        [loopName.maxTokens]: tensor.i64([uniforms.length], []),
-        [loopName.endIds]: tensor.i64(endIds, [endIds.length]),
-        [loopName.rows]: wanted.rows,
-        [loopName.targets]: wanted.targets,
-        [loopName.scoring]: flag(wanted.scoring),
-        [loopName.withRows]: flag(wanted.withRows),
-        ...samplingFeeds(sampling, context, uniforms, this.config.vocabSize),
-        ...rows.feeds(),
-      },
-      outputs,
-    );
+    return {
+      [loopName.ids]: tensor.i64(ids, [1, ids.length]),
+      [loopName.pastLength]: tensor.i64([rows.length], [1]),
+      [loopName.maxTokens]: tensor.i64([uniforms.length], []),
+      [loopName.endIds]: tensor.i64(endIds, [endIds.length]),
+      [loopName.rows]: wanted.rows,
+      [loopName.targets]: wanted.targets,
+      [loopName.scoring]: flag(wanted.scoring),
+      [loopName.withRows]: flag(wanted.withRows),
+      ...samplingFeeds(sampling, context, uniforms, this.config.vocabSize),
+      ...rows.feeds(),
+    };
   }
 }

@@ -1,8 +1,10 @@
 import { dirname, join } from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
-import { loadTokenModel, type Sequence, type TokenModel } from '@edgedesk/runtime';
 import { EdgeDeskError } from '@edgedesk/tensor';
 import { nodeBackend, openFolder } from '@edgedesk/tensor/node';
+// Not through the package's index: this thread needs no tokenizer, and its modules would cost 20 MB here.
+import { loadTokenModel } from '../model/ort-token-model.js';
+import type { Sequence, TokenModel } from '../model/token-model.js';
 import {
   loadedId,
   type WorkerAnswer,

@@ -21,6 +21,9 @@ const script = new URL(
   import.meta.url,
 );
 
+/** The worker's JavaScript makes little garbage; the default of 48 MB would only be filled because it is there. */
+const maxYoungGenerationSizeMb = 6;
+
 /** A `TokenModel` in a worker thread, which stays responsive here while it computes. */
 export class WorkerTokenModel implements TokenModel {
   private readonly pending = new Map<number, Pending>();
@@ -39,7 +42,7 @@ export class WorkerTokenModel implements TokenModel {
 
   /** Starts the worker and waits until the model is loaded; CheckpointError when it cannot be. */
   static async start(start: WorkerStart): Promise<WorkerTokenModel> {
-    const worker = new Worker(script, { workerData: start });
+    const worker = new Worker(script, { workerData: start, resourceLimits: { maxYoungGenerationSizeMb } });
     const model = new WorkerTokenModel(start.config, worker);
     try {
       await model.answerTo(loadedId);

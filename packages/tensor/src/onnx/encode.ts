@@ -47,7 +47,7 @@ export const inPlaceMarker = 'edgedesk.in_place';
 export function encodeModel(graph: Graph, options: EncodeOptions = {}): Uint8Array<ArrayBuffer> {
   const { opset = 21, graphName = 'edgedesk' } = options;
   const proto = graphProto(graph, graphName, options.order ?? 'created');
-  if (options.inPlaceOutputs) addMarker(proto);
+  if (options.inPlaceOutputs) markInPlace(proto);
   const model = create(ModelProtoSchema, {
     irVersion: 10n,
     producerName: 'edgedesk',
@@ -158,7 +158,8 @@ export function attributeProto(name: string, value: AttributeValue): AttributePr
   return create(AttributeProtoSchema, { name, type: AttributeType.INTS, ints: value.map((x) => BigInt(x)) });
 }
 
-function addMarker(graph: GraphProto): void {
+/** Adds the `inPlaceOutputs` marker to a graph that was not built here. */
+export function markInPlace(graph: GraphProto): void {
   graph.node.push(
     create(NodeProtoSchema, {
       name: inPlaceMarker,
