@@ -14,7 +14,7 @@ module.exports = {
       name: 'no-circular',
       severity: 'error',
       from: {},
-      to: { circular: true, dependencyTypesNot: ['type-only'] },
+      to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
     },
     {
       name: 'packages-never-import-apps',
@@ -26,7 +26,7 @@ module.exports = {
       name: 'core-is-platform-free',
       comment: 'A library core may not import Node built-ins or its own platform folders.',
       severity: 'error',
-      from: { path: '^packages/[^/]+/src/(?!node/|browser/)', pathNot: '[.](test|case)[.]ts$' },
+      from: { path: '^packages/[^/]+/src/(?!node/|browser/)', pathNot: '[.](test|case)[.]ts$|/fixtures/' },
       to: { path: '^(node:|fs$|path$|os$)|^packages/[^/]+/src/(node|browser)/' },
     },
     {
