@@ -6,7 +6,7 @@ import { WorkerTokenModel } from './worker-token-model.js';
  * Opens the artefact in `folder`. The model computes in a worker thread, so the event loop stays free while it does.
  * Errors: CheckpointError for an artefact that cannot be used. Close the engine when done.
  */
-export function openEngine(folder: string, options: EngineOptions = {}): Promise<Engine> {
+export async function openEngine(folder: string, options: EngineOptions = {}): Promise<Engine> {
   const { threads, prefixCacheBytes, profilePrefix } = options;
   return assembleEngine(openFolder(folder), options, ({ model, config }) =>
     WorkerTokenModel.start({

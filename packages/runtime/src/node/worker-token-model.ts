@@ -42,7 +42,12 @@ export class WorkerTokenModel implements TokenModel {
 
   /** Starts the worker and waits until the model is loaded; CheckpointError when it cannot be. */
   static async start(start: WorkerStart): Promise<WorkerTokenModel> {
-    const worker = new Worker(script, { workerData: start, resourceLimits: { maxYoungGenerationSizeMb } });
+    const worker = new Worker(script, {
+      workerData: start,
+      // The parent's flags are about how the parent finds its code.
+      execArgv: [],
+      resourceLimits: { maxYoungGenerationSizeMb },
+    });
     const model = new WorkerTokenModel(start.config, worker);
     try {
       await model.answerTo(loadedId);
