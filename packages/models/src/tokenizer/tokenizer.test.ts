@@ -77,16 +77,16 @@ describe('the trainer', () => {
     await expect(trainByteLevelBpe([], { vocabSize: 300, specialTokens: ['<a>', '<a>'] })).rejects.toThrow(/differ/);
   });
 
-  it('never merges across Chinese, Latin, digits and punctuation, nor spells a special token', async () => {
+  it('never merges digits with anything, nor a word with the punctuation behind it, nor spells a special token', async () => {
     const texts = Array.from({ length: 50 }, () => '退货ABC123。<|im_end|>,<|im_end|>');
     const { model } = await trainByteLevelBpe(texts, { vocabSize: 600, specialTokens: ['<|', ...chatMlSpecialTokens] });
     const merged = model.merges.map((pair) => (typeof pair === 'string' ? pair : pair.join('')));
     const tokenizer = createTokenizer({ json: { ...byteLevel, model, added_tokens: [] } });
-    const kinds = [/[一-鿿]/, /[A-Za-z]/, /[0-9]/, /[。<>|,_]/];
+    const refused = [/[0-9]./u, /.[0-9]/u, /[\p{L}][\p{P}\p{S}]/u];
     expect(merged.length).toBeGreaterThan(10);
     for (const token of merged) {
       const text = tokenizer.decode([model.vocab[token]!]);
-      expect(kinds.filter((kind) => kind.test(text)).length, text).toBeLessThanOrEqual(1);
+      for (const pattern of refused) expect(text).not.toMatch(pattern);
     }
     expect(merged).not.toContain('<|');
   });
