@@ -51,10 +51,11 @@ export class Conversation {
         finish = chunk.finish ?? finish;
         if (chunk.text !== '') onText(chunk.text);
       }
-    } finally {
-      if (reply === '') this.#messages.pop();
-      else this.#messages.push({ role: 'assistant', content: reply });
+    } catch (error) {
+      this.#messages.pop();
+      throw error;
     }
+    this.#messages.push({ role: 'assistant', content: reply });
     if (finish === undefined) throw new Error('the engine ended a reply without saying why');
     return finish;
   }
@@ -62,24 +63,23 @@ export class Conversation {
   /** Token ids of the conversation with room for the reply, after forgetting as little as needed. */
   #fit(maxNewTokens: number): number[] {
     const { contextLength } = this.engine.info;
-    for (;;) {
-      const messages = [
-        ...(this.#system === undefined ? [] : [{ role: 'system' as const, content: this.#system }]),
-        ...this.#messages,
-      ];
-      const ids = this.engine.encodeChat(messages, { addGenerationPrompt: true });
-      const last = this.#messages.length === 1;
-      if (ids.length + (last ? 1 : Math.min(maxNewTokens, contextLength >> 1)) <= contextLength) return ids;
-      if (last) {
-        this.#messages.pop();
-        throw new RuntimeFailure(
-          `the message has ${ids.length} tokens and the model's context holds ${contextLength}`,
-          {
-            fix: 'shorten it',
-          },
-        );
+    const system = this.#system === undefined ? [] : [{ role: 'system' as const, content: this.#system }];
+    for (let forgotten = 0; ; forgotten += 2) {
+      const messages = this.#messages.slice(forgotten);
+      const last = messages.length === 1;
+      const ids = this.engine.encodeChat([...system, ...messages], { addGenerationPrompt: true });
+      if (ids.length + (last ? 1 : Math.min(maxNewTokens, contextLength >> 1)) <= contextLength) {
+        this.#messages = messages;
+        return ids;
       }
-      this.#messages.splice(0, 2);
+      if (!last) continue;
+      this.#messages.pop();
+      throw new RuntimeFailure(
+        `the message has ${ids.length} tokens and the model's context holds ${contextLength}`,
+        {
+          fix: 'shorten it',
+        },
+      );
     }
   }
 }

@@ -32,10 +32,12 @@ export async function chatInteractively(
   const stop = () => (writing === undefined ? lines.close() : writing.abort());
   lines.on('SIGINT', stop);
   const ignoreInterrupt = onInterrupt(stop);
+  // Listens from here on: a line typed before the loop below began would be lost.
+  const typed = lines[Symbol.asyncIterator]();
   say(texts.intro(engine.info.name));
   lines.prompt();
   try {
-    for await (const line of lines) {
+    for await (const line of typed) {
       const text = line.trim();
       if (text === '/quit' || text === '/exit') break;
       if (text.startsWith('/')) say(runCommand(text));

@@ -1,5 +1,6 @@
 import { setFlagsFromString } from 'node:v8';
 import { Command } from 'commander';
+import { exitCode, Interrupted } from '../terminal/failure.js';
 import { wholeNumber } from '../terminal/numbers.js';
 
 interface ServeOptions {
@@ -74,13 +75,15 @@ async function serve(model: string, options: ServeOptions): Promise<void> {
       ? `${JSON.stringify({ url: server.url, model: engine.info.name })}\n`
       : `${engine.info.name} answers at ${server.url} (chat page) and ${server.url}/v1 (OpenAI's API). Ctrl-C ends.\n`,
   );
-  await new Promise<void>((resolve) => {
-    const again = onInterrupt(() => {
-      again();
-      resolve();
+  const code = await new Promise<number>((resolve) => {
+    const release = onInterrupt((code) => {
+      release();
+      resolve(code);
     });
   });
   process.stderr.write('Stopping: running replies are finished first; a second Ctrl-C ends at once.\n');
   await server.stop();
   await engine.close();
+  // Whoever runs a service stops it by SIGTERM: that is its good end.
+  if (code === exitCode.interrupted) throw new Interrupted();
 }

@@ -4,6 +4,7 @@ import type { Language } from '../terminal/language.js';
 import { wholeNumber } from '../terminal/numbers.js';
 
 interface TourOptions {
+  readonly model?: string;
   readonly out: string;
   readonly rows?: number;
   readonly lang?: Language;
@@ -14,6 +15,7 @@ export function tourCommand(): Command {
     .description(
       'Compress the model that ships, compare the results, and offer a chat (what `npm start` runs)',
     )
+    .option('--model <folder>', 'another checkpoint than the one that ships')
     .option('--out <folder>', 'folder for the models and the report', 'out')
     .option(
       '--rows <n>',

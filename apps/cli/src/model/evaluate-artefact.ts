@@ -5,7 +5,7 @@ import { readRowFiles } from '@edgedesk/eval/node';
 import { openEngine } from '@edgedesk/runtime/node';
 import { interruptible } from '../terminal/abort.js';
 import { Progress } from '../terminal/progress.js';
-import { measureArtefactSpeed } from './measure-speed.js';
+import { speedOf } from './measure-speed.js';
 import { artefactOf } from './open-model.js';
 
 export interface EvaluationSettings {
@@ -18,9 +18,6 @@ export interface EvaluationSettings {
   readonly speed: boolean;
 }
 
-/** Prompt and reply of the speed figures beside an evaluation; shortened for models with a small context. */
-const speedSettings = { promptTokens: 256, newTokens: 64, repeats: 3 };
-
 /** Evaluates a MODEL argument, with progress on stderr. The data are read first: a bad row costs no time. */
 export async function evaluateArtefact(model: string, settings: EvaluationSettings): Promise<EvalReport> {
   const files = await readRowFiles(settings.files);
@@ -28,7 +25,6 @@ export async function evaluateArtefact(model: string, settings: EvaluationSettin
   const baseFolder = settings.base === undefined ? undefined : await artefactOf(settings.base);
   const engine = await openEngine(folder);
   const base = baseFolder === undefined ? undefined : await openEngine(baseFolder);
-  const { contextLength } = engine.info;
   let report: EvalReport;
   const progress = new Progress('Evaluating');
   try {
@@ -53,10 +49,5 @@ export async function evaluateArtefact(model: string, settings: EvaluationSettin
     await base?.close();
   }
   if (!settings.speed) return report;
-  const speed = await measureArtefactSpeed(folder, {
-    ...speedSettings,
-    promptTokens: Math.min(speedSettings.promptTokens, Math.floor(contextLength / 2)),
-    newTokens: Math.min(speedSettings.newTokens, Math.floor(contextLength / 4)),
-  });
-  return { ...report, speed };
+  return { ...report, speed: await speedOf(folder) };
 }

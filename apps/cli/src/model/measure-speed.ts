@@ -1,5 +1,7 @@
 import type { SpeedReport } from '@edgedesk/eval';
 import { measureSpeedInChild } from '@edgedesk/eval/node';
+import { readManifest } from '@edgedesk/models';
+import { openFolder } from '@edgedesk/tensor/node';
 import { interruptible } from '../terminal/abort.js';
 import { Progress } from '../terminal/progress.js';
 
@@ -28,4 +30,15 @@ export async function measureArtefactSpeed(
   } finally {
     progress.finish();
   }
+}
+
+/** Prompt and reply of the speed figures beside an evaluation. */
+const usual = { promptTokens: 256, newTokens: 64, repeats: 3 };
+
+/** Speed figures to stand beside an evaluation; shorter texts for a model with a small context. */
+export async function speedOf(folder: string, label?: string): Promise<SpeedReport> {
+  const { config } = await readManifest(openFolder(folder));
+  const promptTokens = Math.min(usual.promptTokens, Math.floor(config.contextLength / 2));
+  const newTokens = Math.min(usual.newTokens, Math.floor(config.contextLength / 4));
+  return measureArtefactSpeed(folder, { ...usual, promptTokens, newTokens }, label);
 }

@@ -1,5 +1,5 @@
 const pending = new Set<() => void>();
-const interruptions: (() => void)[] = [];
+const interruptions: ((code: number) => void)[] = [];
 
 /** Runs `undo` (synchronously) when the program ends, however it ends short of SIGKILL. Returns what runs it now. */
 export function atExit(undo: () => void): () => void {
@@ -16,8 +16,11 @@ export function runCleanups(): void {
   }
 }
 
-/** While the returned function has not been called, an interrupt goes to `handler` instead of ending the program. */
-export function onInterrupt(handler: () => void): () => void {
+/**
+ * While the returned function has not been called, an interrupt goes to `handler`, with the exit code that it would have
+ * caused, instead of ending the program.
+ */
+export function onInterrupt(handler: (code: number) => void): () => void {
   interruptions.push(handler);
   return () => {
     const index = interruptions.lastIndexOf(handler);
@@ -29,7 +32,7 @@ export function onInterrupt(handler: () => void): () => void {
 export function interrupt(code: number): void {
   const handler = interruptions.at(-1);
   if (handler !== undefined) {
-    handler();
+    handler(code);
     return;
   }
   if (process.stderr.isTTY) process.stderr.write('\n');

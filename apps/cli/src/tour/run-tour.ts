@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { fileURLToPath } from 'node:url';
 import { compareModels, evaluate, htmlReport, reportTable } from '@edgedesk/eval';
@@ -10,7 +10,8 @@ import { CheckpointError } from '@edgedesk/tensor';
 import { writeFileAtomic } from '@edgedesk/tensor/node';
 import { chatInteractively } from '../chat/interactive.js';
 import { compressWithProgress } from '../model/compress-model.js';
-import { measureArtefactSpeed } from '../model/measure-speed.js';
+import { locateModel } from '../model/locate-model.js';
+import { speedOf } from '../model/measure-speed.js';
 import { interruptible } from '../terminal/abort.js';
 import type { Language } from '../terminal/language.js';
 import { Progress } from '../terminal/progress.js';
@@ -19,6 +20,8 @@ import { tourTexts } from './texts.js';
 import type { TourTexts } from './texts.js';
 
 export interface TourSettings {
+  /** Checkpoint folder. @default the model that ships */
+  readonly model?: string;
   readonly out: string;
   /** Rows of each set. @default what `evaluationMs` allows */
   readonly rows?: number;
@@ -27,11 +30,12 @@ export interface TourSettings {
 
 /** The repository's root: this file lies in `apps/cli/dist/tour`. */
 const checkout = fileURLToPath(new URL('../../../../', import.meta.url));
+const shipped = join(checkout, 'models', 'edgedesk-base');
 
 const variants = [
-  { name: 'FP32', bits: 32, folder: 'edgedesk-base-fp32' },
-  { name: 'INT8', bits: 8, folder: 'edgedesk-base-int8' },
-  { name: 'INT4', bits: 4, folder: 'edgedesk-base-int4' },
+  { name: 'FP32', bits: 32 },
+  { name: 'INT8', bits: 8 },
+  { name: 'INT4', bits: 4 },
 ] as const;
 
 /** Compressing, loading and the speed runs take the rest of the five minutes that the tour may last. */
@@ -39,23 +43,28 @@ const evaluationMs = 120_000;
 const replyTokens = 64;
 /** Fewer rows than this say nothing, more take long on fast machines for little news. */
 const rowBounds = { least: 2, most: 60 };
-const speedSettings = { promptTokens: 256, newTokens: 64, repeats: 3 };
 
 /** Compresses the base model that ships, compares the results, writes the report and offers a chat. */
-export async function runTour({ out, rows, language }: TourSettings): Promise<void> {
+export async function runTour({ model = shipped, out, rows, language }: TourSettings): Promise<void> {
   const texts = tourTexts[language];
-  const base = join(checkout, 'models', 'edgedesk-base');
-  if (!existsSync(join(base, 'config.json'))) {
-    throw new CheckpointError('the base model is not in this checkout yet', {
-      where: base,
-      fix: 'train it with `npx edgedesk train`, or use a complete checkout',
+  if (model === shipped && !existsSync(join(shipped, 'config.json'))) {
+    throw new CheckpointError('the model that ships is not in this checkout', {
+      where: shipped,
+      fix: 'train it with `npx edgedesk train models/edgedesk-base.recipe.yaml`, or name another with --model',
     });
+  }
+  const { kind, folder } = locateModel(model);
+  if (kind === 'artefact') {
+    throw new CheckpointError('this is an artefact already', { where: model, fix: 'name a checkpoint' });
   }
   process.stdout.write(`${texts.intro}\n`);
   const sets = await readDevSet(join(checkout, 'packs'));
-  const models = variants.map((variant) => ({ ...variant, path: join(out, variant.folder) }));
+  const models = variants.map((variant) => ({
+    ...variant,
+    path: join(out, `${basename(resolve(folder))}-${variant.name.toLowerCase()}`),
+  }));
   for (const { name, bits, path } of models) {
-    await compressWithProgress({ model: base, out: path, bits }, texts.compressing(name));
+    await compressWithProgress({ model: folder, out: path, bits }, texts.compressing(name));
   }
   const reports = await compare(models, sets, rows, texts);
   const measured: EvalReport[] = [];
@@ -63,7 +72,7 @@ export async function runTour({ out, rows, language }: TourSettings): Promise<vo
     const { name, path } = models[index]!;
     measured.push({
       ...report,
-      speed: await measureArtefactSpeed(path, speedSettings, texts.measuring(name)),
+      speed: await speedOf(path, texts.measuring(name)),
     });
   }
   const html = join(out, 'report.html');
