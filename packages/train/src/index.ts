@@ -7,3 +7,4 @@ export * from './schedule/schedule.js';
 export * from './trainer/index.js';
 export * from './recipe/index.js';
 export * from './report/index.js';
+export * from './random/philox.js';

@@ -108,7 +108,7 @@ describe('runRecipe', () => {
 });
 
 describe('kill -9', () => {
-  it('at random moments changes nothing in the end', async () => {
+  it('at random moments changes nothing in the end', { timeout: 600_000 }, async () => {
     const recipePath = await tinyRecipe({ budget: '{ steps: 60 }', checkpoint: '{ every: { steps: 3 } }' });
     const straight = join(dirname(recipePath), 'straight');
     await runRecipe({ recipePath, outDir: straight, backend });
