@@ -5,6 +5,7 @@ import { nodeBackend } from '@edgedesk/tensor/node';
 import { piecesOf } from '../data/pieces.js';
 import { freshAdapters, fromScratch } from '../initialise/initial-weights.js';
 import { adamwDefaults } from '../optimizer/adamw.js';
+import { muonDefaults } from '../optimizer/muon.js';
 import { encodeCheckpoint, readCheckpoint } from './checkpoint-format.js';
 import { runTraining } from './run-training.js';
 import { echoSource, tinyConfig, tinyTrainer } from './tiny-run.case.js';
@@ -37,14 +38,21 @@ describe('Trainer', () => {
     a.forEach((x, i) => expect(Math.abs(x - b[i]!) / scale).toBeLessThan(1e-5));
   });
 
-  it('goes on from a checkpoint with the same bytes and losses as without a stop', async () => {
-    const straight = trainer({ optimizer: { ...adamwDefaults, average: 0.9 } });
+  it.each([
+    ['AdamW', {}],
+    ['Muon', { muon: muonDefaults }],
+  ])('goes on from a checkpoint of %s with the same bytes and losses as without a stop', async (_, more) => {
+    const straight = trainer({ optimizer: { ...adamwDefaults, average: 0.9 }, ...more });
     for (let i = 0; i < 14; i++) await straight.step();
     for (const stop of [3, 11]) {
-      const first = trainer({ optimizer: { ...adamwDefaults, average: 0.9 } });
+      const first = trainer({ optimizer: { ...adamwDefaults, average: 0.9 }, ...more });
       for (let i = 0; i < stop; i++) await first.step();
       const bytes = concat(encodeCheckpoint(first.arena, first.state, 'x'));
-      const second = trainer({ optimizer: { ...adamwDefaults, average: 0.9 }, initialise: () => undefined });
+      const second = trainer({
+        optimizer: { ...adamwDefaults, average: 0.9 },
+        initialise: () => undefined,
+        ...more,
+      });
       second.restore(await readCheckpoint(memorySource('checkpoint', bytes), second.arena, 'x'));
       for (let i = stop; i < 14; i++) await second.step();
       expect(second.state.steps.map(({ loss }) => loss)).toEqual(
