@@ -11,3 +11,4 @@ export * from './artefact/index.js';
 export * from './tokenizer/index.js';
 export * from './checkpoint/index.js';
 export { configJson, parseConfig } from './parse-config.js';
+export * from './gguf/index.js';

@@ -12,10 +12,12 @@ import { readJson } from './read-json.js';
 /** Configurations have a few kilobytes. */
 const maxConfigBytes = 2 ** 20;
 
-/** A Hugging Face checkpoint; `weights` is open and the caller closes it. */
+/** A model before compression, from a Hugging Face folder or a GGUF file; `weights` is open and the caller closes it. */
 export interface Checkpoint {
   readonly config: DecoderConfig;
   readonly tokenizer: Tokenizer;
+  /** The tokenizer's files by name, to be copied to another checkpoint or an artefact unchanged. */
+  readonly tokenizerFiles: ReadonlyMap<string, string>;
   readonly weights: WeightSource;
   /** `generation_config.json` as it is; empty when there is none. */
   readonly generation: Readonly<Record<string, unknown>>;
@@ -38,17 +40,18 @@ export async function loadCheckpoint(store: FileStore): Promise<Checkpoint> {
       { where: `${store.name}/tokenizer.json`, fix: 'use files of one revision' },
     );
   }
+  const tokenizerFiles = await readTokenizerFiles(store);
   const weights = await openWeights(store);
   try {
     checkWeights(config, weights, store.name);
-    return { config, tokenizer, weights, generation: generation as Checkpoint['generation'] };
+    return { config, tokenizer, tokenizerFiles, weights, generation: generation as Checkpoint['generation'] };
   } catch (error) {
     await weights.close();
     throw error;
   }
 }
 
-const tokenizerFiles = [
+const tokenizerFileNames = [
   'tokenizer.json',
   'tokenizer_config.json',
   'special_tokens_map.json',
@@ -58,7 +61,7 @@ const tokenizerFiles = [
 /** The tokenizer's files in `store` by name, to be copied to another checkpoint unchanged. */
 export async function readTokenizerFiles(store: FileStore): Promise<ReadonlyMap<string, string>> {
   const files = new Map<string, string>();
-  for (const name of tokenizerFiles) {
+  for (const name of tokenizerFileNames) {
     if (await store.has(name)) files.set(name, await store.readText(name, tokenizerLimits.maxFileBytes));
   }
   return files;

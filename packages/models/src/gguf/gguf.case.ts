@@ -1,0 +1,18 @@
+import { readFileSync } from 'node:fs';
+
+/** What llama.cpp makes of the files here; see `fixtures/make-fixtures.py`. */
+export interface GgufReference {
+  readonly texts: readonly string[];
+  /** By pre-tokenizer: ids of each text, its special tokens read as text or as tokens. */
+  readonly tokenized: Readonly<Record<string, readonly { readonly plain: number[]; readonly special: number[] }[]>>;
+  /** Logits by position. */
+  readonly decoders: Readonly<Record<string, { readonly ids: number[]; readonly logits: Record<string, number[]> }>>;
+}
+
+export const ggufReference = JSON.parse(
+  readFileSync(new URL('fixtures/reference.json', import.meta.url), 'utf8'),
+) as GgufReference;
+
+export function ggufFixture(name: string): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(readFileSync(new URL(`fixtures/${name}.gguf`, import.meta.url)));
+}

@@ -1,0 +1,2 @@
+export { ggufLimits } from './limits.js';
+export { isGguf, openGguf } from './open-gguf.js';
