@@ -10,7 +10,7 @@ import type { Sequence, TokenModel } from './token-model.js';
 export interface TokenModelOptions {
   /** Threads inside one operator. @default the backend's cores */
   readonly threads?: number | undefined;
-  /** Memory for keys and values of finished sequences. @default 32 MB */
+  /** Memory for keys and values of running and finished sequences; running ones may exceed it. @default 24 MB */
   readonly prefixCacheBytes?: number | undefined;
   /** Write an ONNX Runtime profile with this file prefix (Node only). */
   readonly profilePrefix?: string | undefined;
@@ -35,7 +35,7 @@ export async function loadTokenModel(
   options: TokenModelOptions = {},
 ): Promise<TokenModel> {
   const { store, backend, model, config, externalData } = source;
-  const { threads, prefixCacheBytes = 32e6, profilePrefix } = options;
+  const { threads, prefixCacheBytes = 24e6, profilePrefix } = options;
   const where = `${store.name}/${model}`;
   const plain = readPlainDecoder(await store.readBytes(model, maxModelBytes), config, where);
   const session = await backend

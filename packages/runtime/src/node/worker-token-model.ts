@@ -22,7 +22,7 @@ const script = new URL(
 );
 
 /** The worker's JavaScript makes little garbage; the default of 48 MB would only be filled because it is there. */
-const maxYoungGenerationSizeMb = 6;
+const maxYoungGenerationSizeMb = 2;
 
 /** A `TokenModel` in a worker thread, which stays responsive here while it computes. */
 export class WorkerTokenModel implements TokenModel {
