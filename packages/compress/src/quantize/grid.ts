@@ -1,5 +1,6 @@
-import { f16BitsToF32, f32ToF16Bits } from '@edgedesk/tensor';
-import { middleLevel } from '@edgedesk/models';
+import { CheckpointError, f16BitsToF32, f32ToF16Bits } from '@edgedesk/tensor';
+import type { NBitFormat, NBitLinear } from '@edgedesk/models';
+import { groupsPerRow, middleLevel } from '@edgedesk/models';
 
 /** The values (level - zero) * scale, level = 0 .. 2^bits - 1. */
 export interface Grid {
@@ -8,10 +9,56 @@ export interface Grid {
   readonly zero: number;
 }
 
-/** The largest finite binary16. */
-export const maxScale = 65504;
+/** The grids of all groups of a weight, `[out, ceil(in / groupSize)]`; without zero points they are symmetric. */
+export interface GroupGrids {
+  readonly scales: Float32Array;
+  readonly zeroPoints?: Uint8Array;
+}
 
-const toHalf = (x: number): number => f16BitsToF32(f32ToF16Bits(x));
+/** The largest finite binary16. */
+const maxScale = 65504;
+
+/** The nearest binary16. */
+export const toHalf = (x: number): number => f16BitsToF32(f32ToF16Bits(x));
+
+/** CheckpointError when binary16 has no such scale. */
+export function checkScale(scale: number, row: number, bits: number, where: string): void {
+  if (Math.abs(scale) <= maxScale) return;
+  throw new CheckpointError(
+    `weights of row ${row} are too large for ${bits}-bit groups with float16 scales`,
+    {
+      where,
+      fix: 'keep this model at 16 or 32 bits',
+    },
+  );
+}
+
+/** Each weight's nearest level on its group's grid. weight: `[out, in]` row-major f32. */
+export function roundToGrids(
+  weight: Float32Array,
+  shape: readonly [number, number],
+  { bits, groupSize }: NBitFormat,
+  { scales, zeroPoints }: GroupGrids,
+): NBitLinear {
+  const [rows, columns] = shape;
+  const groups = groupsPerRow(columns, groupSize);
+  const levels = new Uint8Array(rows * columns);
+  const highest = 2 ** bits - 1;
+  for (let row = 0; row < rows; row++) {
+    for (let group = 0; group < groups; group++) {
+      const at = row * groups + group;
+      const inverse = scales[at] === 0 ? 0 : 1 / scales[at]!;
+      const shift = (zeroPoints?.[at] ?? middleLevel(bits)) + 0.5;
+      const start = row * columns + group * groupSize;
+      const end = Math.min(start + groupSize, (row + 1) * columns);
+      for (let i = start; i < end; i++) {
+        const level = weight[i]! * inverse + shift;
+        levels[i] = level <= 0 ? 0 : level >= highest ? highest : level;
+      }
+    }
+  }
+  return { kind: 'nbit', shape, bits, groupSize, levels, scales, ...(zeroPoints ? { zeroPoints } : {}) };
+}
 
 /**
  * A symmetric grid for `weight[start..end)`: levels lie from -2^(bits-1) to 2^(bits-1) - 1 times the scale. Either the

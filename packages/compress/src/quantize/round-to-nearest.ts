@@ -1,10 +1,9 @@
 import type { NBitFormat, NBitLinear } from '@edgedesk/models';
 import { groupsPerRow, toDense, weightName } from '@edgedesk/models';
-import { CheckpointError } from '@edgedesk/tensor';
 import { z } from 'zod';
 import { withLinears } from '../model.js';
 import { definePass } from '../pass.js';
-import { asymmetricGrid, maxScale, symmetricGrid } from './grid.js';
+import { asymmetricGrid, checkScale, roundToGrids, symmetricGrid } from './grid.js';
 
 /**
  * Rounds each weight to the nearest level of its group's grid.
@@ -22,10 +21,8 @@ export function roundToNearest(
   const [rows, columns] = shape;
   const { bits, groupSize, asymmetric } = format;
   const groups = groupsPerRow(columns, groupSize);
-  const levels = new Uint8Array(rows * columns);
   const scales = new Float32Array(rows * groups);
   const zeroPoints = asymmetric ? new Uint8Array(rows * groups) : undefined;
-  const highest = 2 ** bits - 1;
   for (let row = 0; row < rows; row++) {
     for (let group = 0; group < groups; group++) {
       const start = row * columns + group * groupSize;
@@ -33,26 +30,12 @@ export function roundToNearest(
       const grid = asymmetric
         ? asymmetricGrid(weight, start, end, bits)
         : symmetricGrid(weight, start, end, bits);
-      if (Math.abs(grid.scale) > maxScale) {
-        throw new CheckpointError(
-          `weights of row ${row} are too large for ${bits}-bit groups with float16 scales`,
-          {
-            where,
-            fix: 'keep this model at 16 or 32 bits',
-          },
-        );
-      }
-      const at = row * groups + group;
-      scales[at] = grid.scale;
-      if (zeroPoints) zeroPoints[at] = grid.zero;
-      const inverse = grid.scale === 0 ? 0 : 1 / grid.scale;
-      for (let i = start; i < end; i++) {
-        const level = weight[i]! * inverse + grid.zero + 0.5;
-        levels[i] = level <= 0 ? 0 : level >= highest ? highest : level;
-      }
+      checkScale(grid.scale, row, bits, where);
+      scales[row * groups + group] = grid.scale;
+      if (zeroPoints) zeroPoints[row * groups + group] = grid.zero;
     }
   }
-  return { kind: 'nbit', shape, bits, groupSize, levels, scales, ...(zeroPoints ? { zeroPoints } : {}) };
+  return roundToGrids(weight, shape, format, { scales, ...(zeroPoints ? { zeroPoints } : {}) });
 }
 
 const settings = z.strictObject({
