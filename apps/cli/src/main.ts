@@ -24,8 +24,8 @@ export async function main(args: readonly string[]): Promise<number> {
       process.exit(exitCode.ok);
     });
   }
-  process.on('SIGINT', () => interrupt(exitCode.interrupted));
-  process.on('SIGTERM', () => interrupt(143));
+  process.on('SIGINT', () => interrupt('SIGINT', exitCode.interrupted));
+  process.on('SIGTERM', () => interrupt('SIGTERM', 143));
   try {
     await program().parseAsync(args, { from: 'user' });
     return Number(process.exitCode ?? exitCode.ok);

@@ -191,6 +191,17 @@ describe('chat from a pipe', () => {
     expect(answers[2]!.promptTokens).toBeGreaterThan(answers[0]!.promptTokens as number);
   });
 
+  it('ends with 130 on Ctrl-C, writing or waiting', async () => {
+    for (const questions of ['Hello\n'.repeat(2000), 'Hello\n']) {
+      const child = startCli(['chat', place('int4')]);
+      const outcome = outcomeOf(child);
+      child.stdin.write(questions);
+      await printed(child, 'stdout', /\n/);
+      child.kill('SIGINT');
+      expect(await outcome).toMatchObject({ code: 130, stderr: '' });
+    }
+  });
+
   it('ends quietly when nobody reads its answers', async () => {
     const child = startCli(['chat', place('int4'), '--new', '4']);
     const ended = new Promise<[number | null, string]>((resolve) => {

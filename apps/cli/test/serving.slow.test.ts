@@ -97,6 +97,17 @@ describe('serve', () => {
     expect((await outcome).code).toBe(130);
   });
 
+  it.each([50, 150, 300, 500])('ends with 130 on Ctrl-C %i ms after its start', async (delayMs) => {
+    child = startCli(['serve', artefact(), '--port', '0']);
+    const outcome = outcomeOf(child);
+    // Before Node has come to our first line the signal has its own effect.
+    await new Promise((resolve) => setTimeout(resolve, 400 + delayMs));
+    child.kill('SIGINT');
+    const { code, stderr } = await outcome;
+    expect([130, null]).toContain(code);
+    expect(stderr).not.toContain('terminate');
+  });
+
   it('asks for the key from the environment, and warns when it is open to the network', async () => {
     child = startCli(['serve', artefact(), '--port', '0', '--json', '--host', '0.0.0.0'], {
       EDGEDESK_API_KEY: 'sesame',

@@ -20,7 +20,8 @@ export interface LineStreams {
 
 /**
  * One question a line in, one answer a line out, in the same order: line n of the output answers line n of the input,
- * also when it is empty or cannot be answered. Returns how many could not.
+ * also when it is empty or cannot be answered. Returns how many could not; throws
+ * the signal's reason when aborted.
  */
 export async function chatLineByLine(
   engine: Engine,
@@ -29,7 +30,11 @@ export async function chatLineByLine(
 ): Promise<number> {
   const { keepHistory = false, json = false, signal, ...asked } = options;
   const conversation = new Conversation(engine, asked);
-  const lines = createInterface({ input: streams.input, crlfDelay: Infinity });
+  const lines = createInterface({
+    input: streams.input,
+    crlfDelay: Infinity,
+    ...(signal === undefined ? {} : { signal }),
+  });
   let number = 0;
   let failures = 0;
   for await (const line of lines) {
@@ -62,5 +67,6 @@ export async function chatLineByLine(
       await new Promise((resolve) => streams.output.once('drain', resolve));
   }
   lines.close();
+  signal?.throwIfAborted();
   return failures;
 }

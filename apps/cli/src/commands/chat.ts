@@ -59,19 +59,26 @@ async function chat(model: string, options: ChatOptions): Promise<void> {
       const { chatInteractively } = await import('../chat/interactive.js');
       await chatInteractively(engine, asked, options.lang ?? environmentLanguage());
     } else {
-      const { chatLineByLine } = await import('../chat/line-by-line.js');
-      const failures = await chatLineByLine(
-        engine,
-        { ...asked, keepHistory: options.keepHistory === true, json: options.json === true },
-        {
-          input: process.stdin,
-          output: process.stdout,
-          complain: (sentence) => process.stderr.write(`${sentence}\n`),
-        },
+      const [{ chatLineByLine }, { interruptible }] = await Promise.all([
+        import('../chat/line-by-line.js'),
+        import('../terminal/abort.js'),
+      ]);
+      const failures = await interruptible((signal) =>
+        chatLineByLine(
+          engine,
+          { ...asked, keepHistory: options.keepHistory === true, json: options.json === true, signal },
+          {
+            input: process.stdin,
+            output: process.stdout,
+            complain: (sentence) => process.stderr.write(`${sentence}\n`),
+          },
+        ),
       );
       if (failures > 0) process.exitCode = 1;
     }
   } finally {
+    // An open pipe would keep the program alive.
+    process.stdin.destroy();
     await engine.close();
   }
 }

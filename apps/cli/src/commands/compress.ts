@@ -17,7 +17,7 @@ const bitChoices = [32, 16, 8, 4] as const;
 export function compressCommand(): Command {
   return new Command('compress')
     .description('Write a checkpoint as an artefact with fewer bits a weight')
-    .argument('<model>', 'checkpoint folder in the Hugging Face layout')
+    .argument('<model>', 'checkpoint folder in the Hugging Face layout, or a GGUF file')
     .requiredOption('--bits <n>', `bits a weight: ${bitChoices.join(', ')}`)
     .requiredOption('--out <folder>', 'folder to write; an earlier artefact there is replaced')
     .option('--group <n>', 'weights that share a scale, with 8 and 4 bits (default: 32)', wholeNumber(1))
@@ -28,6 +28,7 @@ export function compressCommand(): Command {
       `
 Examples:
   edgedesk compress models/edgedesk-base --bits 4 --out out/int4
+  edgedesk compress smollm2-135m-instruct.Q8_0.gguf --bits 4 --out out/smollm2
   edgedesk compress models/edgedesk-base --bits 4 --group 64 --asymmetric --out out/int4-g64a`,
     )
     .action(compress);

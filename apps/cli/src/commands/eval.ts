@@ -18,7 +18,7 @@ interface EvalOptions {
 export function evalCommand(): Command {
   return new Command('eval')
     .description('Measure how good a model is on data, and what it keeps of a base')
-    .argument('<model>', 'artefact or checkpoint folder')
+    .argument('<model>', 'artefact or checkpoint folder, or a GGUF file')
     .requiredOption(
       '--data <file...>',
       'data files (.jsonl or .jsonl.gz): intent, chat, grounded, retrieval or text rows',

@@ -10,7 +10,7 @@ interface InspectOptions {
 export function inspectCommand(): Command {
   return new Command('inspect')
     .description('Show what a model is made of, and check its files against their SHA-256')
-    .argument('<model>', 'artefact or checkpoint folder')
+    .argument('<model>', 'artefact or checkpoint folder, or a GGUF file')
     .option('--no-verify', 'do not read the files of an artefact to check them')
     .option(...jsonOption)
     .addHelpText(

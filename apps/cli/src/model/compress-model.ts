@@ -1,12 +1,11 @@
 import { compress } from '@edgedesk/compress/node';
 import type { Manifest } from '@edgedesk/models';
-import { openFolder } from '@edgedesk/tensor/node';
 import { interruptible } from '../terminal/abort.js';
 import { formatBytes } from '../terminal/format.js';
 import { Progress } from '../terminal/progress.js';
 
 export interface CompressSettings {
-  /** Checkpoint folder. */
+  /** Checkpoint folder or GGUF file. */
   readonly model: string;
   readonly out: string;
   readonly bits: 32 | 16 | 8 | 4;
@@ -22,7 +21,7 @@ export async function compressWithProgress(settings: CompressSettings, label: st
     const manifest = await interruptible((signal) =>
       compress({
         ...bits,
-        source: openFolder(model),
+        source: model,
         outDir: out,
         signal,
         onProgress: ({ done, total, weight }) => progress.update(done, total, weight),

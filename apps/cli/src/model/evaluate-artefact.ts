@@ -2,11 +2,10 @@ import { basename, resolve } from 'node:path';
 import { evaluate } from '@edgedesk/eval';
 import type { EvalReport } from '@edgedesk/eval';
 import { readRowFiles } from '@edgedesk/eval/node';
-import { openEngine } from '@edgedesk/runtime/node';
 import { interruptible } from '../terminal/abort.js';
 import { Progress } from '../terminal/progress.js';
 import { speedOf } from './measure-speed.js';
-import { artefactOf } from './open-model.js';
+import { artefactOf, openArtefact } from './open-model.js';
 
 export interface EvaluationSettings {
   readonly base: string | undefined;
@@ -23,8 +22,8 @@ export async function evaluateArtefact(model: string, settings: EvaluationSettin
   const files = await readRowFiles(settings.files);
   const folder = await artefactOf(model);
   const baseFolder = settings.base === undefined ? undefined : await artefactOf(settings.base);
-  const engine = await openEngine(folder);
-  const base = baseFolder === undefined ? undefined : await openEngine(baseFolder);
+  const engine = await openArtefact(folder);
+  const base = baseFolder === undefined ? undefined : await openArtefact(baseFolder);
   let report: EvalReport;
   const progress = new Progress('Evaluating');
   try {

@@ -1,9 +1,10 @@
-import { basename, resolve } from 'node:path';
-import { loadCheckpoint, readManifest, verifyArtefact } from '@edgedesk/models';
-import type { DecoderConfig, Manifest, ManifestFile } from '@edgedesk/models';
-import { nodeSha256 } from '@edgedesk/models/node';
-import type { DType, FileStore } from '@edgedesk/tensor';
-import { openFolder } from '@edgedesk/tensor/node';
+import { statSync } from 'node:fs';
+import { basename } from 'node:path';
+import { readManifest, verifyArtefact } from '@edgedesk/models';
+import type { DecoderConfig, Manifest, ManifestFile, WeightSource } from '@edgedesk/models';
+import { nodeSha256, openCheckpoint } from '@edgedesk/models/node';
+import type { ByteSource, FileStore } from '@edgedesk/tensor';
+import { openFile, openFolder } from '@edgedesk/tensor/node';
 import { Progress } from '../terminal/progress.js';
 import { locateModel } from './locate-model.js';
 import { weightGroups } from './weight-groups.js';
@@ -19,8 +20,8 @@ export interface Inspection {
   readonly config: DecoderConfig;
   /** Absent for a checkpoint. */
   readonly quantization?: Manifest['quantization'];
-  /** Element type of a checkpoint's tensors. */
-  readonly dtype?: DType;
+  /** How a checkpoint stores its tensors, most of them first: `f32`, or `Q4_1, f32, Q8_0`. */
+  readonly dtype?: string;
   readonly groups: readonly WeightGroup[];
   readonly provenance: Manifest['provenance'];
   /** Hashes are known of an artefact's files only. */
@@ -32,8 +33,7 @@ export interface Inspection {
 /** Reads a MODEL argument without loading it. CheckpointError when a file is not what its manifest says. */
 export async function inspectModel(model: string, verify: boolean): Promise<Inspection> {
   const { kind, folder } = locateModel(model);
-  const store = openFolder(folder);
-  return kind === 'artefact' ? inspectArtefact(store, verify) : inspectCheckpoint(store, folder);
+  return kind === 'artefact' ? inspectArtefact(openFolder(folder), verify) : inspectCheckpoint(folder);
 }
 
 async function inspectArtefact(store: FileStore, verify: boolean): Promise<Inspection> {
@@ -54,35 +54,51 @@ async function inspectArtefact(store: FileStore, verify: boolean): Promise<Inspe
   return { kind: 'artefact', ...facts, files, verified: verify };
 }
 
-async function inspectCheckpoint(store: FileStore, folder: string): Promise<Inspection> {
-  const { config, weights } = await loadCheckpoint(store);
+async function inspectCheckpoint(path: string): Promise<Inspection> {
+  const { name, config, weights } = await openCheckpoint(path);
   try {
-    const groups = weightGroups(config, (weight) => weights.tensors.get(weight)!.dtype);
+    const groups = weightGroups(config, (weight) => {
+      const { dtype, sizeBytes } = weights.tensors.get(weight)!;
+      return sizeBytes === undefined ? dtype : { sizeBytes };
+    });
     const parameters = groups.reduce((sum, group) => sum + group.parameters, 0);
     const sizeBytes = groups.reduce((sum, group) => sum + group.sizeBytes, 0);
     return {
       kind: 'checkpoint',
-      name: basename(resolve(folder)),
+      name,
       sizeBytes,
       parameters,
       bitsPerWeight: (sizeBytes * 8) / parameters,
       config,
-      dtype: weights.tensors.values().next().value!.dtype,
+      dtype: storedTypes(weights),
       groups,
       provenance: [],
-      files: await filesOf(store),
+      files: await filesOf(path),
     };
   } finally {
     await weights.close();
   }
 }
 
-async function filesOf(store: FileStore): Promise<{ path: string; sizeBytes: number }[]> {
-  const files = [];
-  for (const path of await store.list()) {
-    const source = await store.open(path);
-    files.push({ path, sizeBytes: source.sizeBytes });
-    await source.close();
+function storedTypes({ tensors }: WeightSource): string {
+  const counts = new Map<string, number>();
+  for (const { encoding, dtype } of tensors.values()) {
+    counts.set(encoding ?? dtype, (counts.get(encoding ?? dtype) ?? 0) + 1);
   }
+  return [...counts.keys()].sort((a, b) => counts.get(b)! - counts.get(a)!).join(', ');
+}
+
+async function filesOf(path: string): Promise<{ path: string; sizeBytes: number }[]> {
+  if (statSync(path).isFile()) return [{ path: basename(path), sizeBytes: await sizeOf(openFile(path)) }];
+  const store = openFolder(path);
+  const files = [];
+  for (const name of await store.list())
+    files.push({ path: name, sizeBytes: await sizeOf(store.open(name)) });
   return files;
+}
+
+async function sizeOf(opened: Promise<ByteSource>): Promise<number> {
+  const source = await opened;
+  await source.close();
+  return source.sizeBytes;
 }

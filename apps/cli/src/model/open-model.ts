@@ -4,6 +4,7 @@ import { basename, join, resolve } from 'node:path';
 import { readManifest } from '@edgedesk/models';
 import type { Engine, EngineOptions } from '@edgedesk/runtime';
 import { openFolder } from '@edgedesk/tensor/node';
+import { interruptible } from '../terminal/abort.js';
 import { atExit } from '../terminal/cleanup.js';
 import { locateModel } from './locate-model.js';
 
@@ -27,9 +28,18 @@ export async function artefactOf(model: string): Promise<string> {
 
 /** Loads a MODEL argument, artefact or checkpoint. */
 export async function openModel(model: string, options: EngineOptions = {}): Promise<Engine> {
-  const folder = await artefactOf(model);
+  return openArtefact(await artefactOf(model), options);
+}
+
+/** Loads an artefact. Ctrl-C waits for the end of it: a process that leaves ONNX Runtime halfway crashes. */
+export async function openArtefact(folder: string, options: EngineOptions = {}): Promise<Engine> {
   const { openEngine } = await import('@edgedesk/runtime/node');
-  return openEngine(folder, options);
+  return interruptible(async (signal) => {
+    const engine = await openEngine(folder, options);
+    if (signal.aborted) await engine.close();
+    signal.throwIfAborted();
+    return engine;
+  });
 }
 
 /** What an artefact weighs, without loading it. */

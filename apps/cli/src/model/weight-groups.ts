@@ -11,8 +11,8 @@ export interface WeightGroup {
   readonly bitsPerWeight: number;
 }
 
-/** How a weight is stored: by a linear format, or element by element. */
-export type Storage = LinearFormat | DType;
+/** How a weight is stored: by a linear format, element by element, or in a way of which only the size is known. */
+export type Storage = LinearFormat | DType | { readonly sizeBytes: number };
 
 const order = ['embedding', 'attention', 'mlp', 'norms and biases', 'head'] as const;
 
@@ -35,10 +35,8 @@ export function weightGroups(
     const [rows = 1, columns = 1] = shape;
     sum.tensors++;
     sum.parameters += elementCount(shape);
-    sum.sizeBytes +=
-      typeof storage === 'string'
-        ? elementCount(shape) * dtypeSize[storage]
-        : storedSize(storage, [rows, columns]);
+    if (typeof storage === 'string') sum.sizeBytes += elementCount(shape) * dtypeSize[storage];
+    else sum.sizeBytes += 'kind' in storage ? storedSize(storage, [rows, columns]) : storage.sizeBytes;
   }
   return order.flatMap((group) => {
     const sum = sums.get(group)!;

@@ -28,14 +28,22 @@ export function onInterrupt(handler: (code: number) => void): () => void {
   };
 }
 
-/** Ctrl-C or SIGTERM: the innermost handler decides; without one, clean up and go. */
-export function interrupt(code: number): void {
+let told = false;
+
+/**
+ * Ctrl-C or SIGTERM: the innermost handler decides; without one, clean up and go. Whoever asks again while a handler is
+ * still at work gets the signal's own effect, which works whatever the native threads are doing.
+ */
+export function interrupt(signal: 'SIGINT' | 'SIGTERM', code: number): void {
   const handler = interruptions.at(-1);
   if (handler !== undefined) {
+    told = true;
     handler(code);
     return;
   }
   if (process.stderr.isTTY) process.stderr.write('\n');
   runCleanups();
-  process.exit(code);
+  if (!told) process.exit(code);
+  process.removeAllListeners(signal);
+  process.kill(process.pid, signal);
 }

@@ -5,12 +5,12 @@ import { fileURLToPath } from 'node:url';
 import { compareModels, evaluate, htmlReport, reportTable } from '@edgedesk/eval';
 import type { EvalReport, RowFile } from '@edgedesk/eval';
 import type { Engine } from '@edgedesk/runtime';
-import { openEngine } from '@edgedesk/runtime/node';
 import { CheckpointError } from '@edgedesk/tensor';
 import { writeFileAtomic } from '@edgedesk/tensor/node';
 import { chatInteractively } from '../chat/interactive.js';
 import { compressWithProgress } from '../model/compress-model.js';
 import { locateModel } from '../model/locate-model.js';
+import { openArtefact } from '../model/open-model.js';
 import { speedOf } from '../model/measure-speed.js';
 import { interruptible } from '../terminal/abort.js';
 import type { Language } from '../terminal/language.js';
@@ -94,7 +94,7 @@ async function compare(
   texts: TourTexts,
 ): Promise<EvalReport[]> {
   const [reference, ...others] = models;
-  const base = await openEngine(reference!.path);
+  const base = await openArtefact(reference!.path);
   try {
     const limit = rows ?? (await affordableRows(base, files, others.length, texts));
     const progress = new Progress(texts.evaluating);
@@ -103,7 +103,7 @@ async function compare(
         compareModels({
           base,
           baseName: reference!.name,
-          models: others.map(({ name, path }) => ({ name, open: () => openEngine(path) })),
+          models: others.map(({ name, path }) => ({ name, open: () => openArtefact(path) })),
           files,
           limit,
           replyTokens,
@@ -149,7 +149,7 @@ async function agrees(question: string): Promise<boolean> {
 }
 
 async function chat(folder: string, language: Language): Promise<void> {
-  const engine = await openEngine(folder);
+  const engine = await openArtefact(folder);
   try {
     await chatInteractively(engine, {}, language);
   } finally {
