@@ -59,7 +59,7 @@ describe('a model that cannot be used', () => {
 
   it('a file, and a folder of something else', async () => {
     writeFileSync(place('file'), 'x');
-    await refuses(['chat', place('file')], /a model is a folder/);
+    await refuses(['chat', place('file')], /file: this file is no GGUF file/);
     await refuses(['chat', root], /neither edgedesk\.json/);
   });
 

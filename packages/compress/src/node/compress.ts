@@ -1,6 +1,7 @@
 import type { Manifest } from '@edgedesk/models';
-import { loadCheckpoint, readTokenizerFiles } from '@edgedesk/models';
-import { nodeSha256 } from '@edgedesk/models/node';
+import { loadCheckpoint } from '@edgedesk/models';
+import type { CheckpointOnDisk } from '@edgedesk/models/node';
+import { nodeSha256, openCheckpoint } from '@edgedesk/models/node';
 import type { FileStore } from '@edgedesk/tensor';
 import { writeFolderAtomic } from '@edgedesk/tensor/node';
 import type { ExportProgress } from '../export/write-artefact.js';
@@ -10,8 +11,11 @@ import type { BitsOptions, RecipeStep } from '../recipe.js';
 import { applyRecipe, recipeForBits } from '../recipe.js';
 
 interface CommonOptions {
-  /** A Hugging Face checkpoint: config.json, safetensors, tokenizer. */
-  readonly source: FileStore;
+  /**
+   * Path of a checkpoint, a folder in the Hugging Face layout or a GGUF file; or the files of such a folder:
+   * config.json, safetensors, tokenizer.
+   */
+  readonly source: string | FileStore;
   /** Where the artefact goes. An earlier artefact there is replaced once the new one is whole. */
   readonly outDir: string;
   /** @default the last part of the source's name */
@@ -26,16 +30,15 @@ interface CommonOptions {
 export type CompressOptions = CommonOptions & (BitsOptions | { readonly recipe: readonly RecipeStep[] });
 
 /**
- * Compresses the checkpoint in `source` and writes it to `outDir`: all of it or, when anything fails, nothing.
+ * Compresses the checkpoint `source` and writes it to `outDir`: all of it or, when anything fails, nothing.
  * CheckpointError, RecipeError or RuntimeFailure say in one sentence what was wrong.
  */
 export async function compress(options: CompressOptions): Promise<Manifest> {
   const { source, outDir, signal } = options;
   const recipe = 'recipe' in options ? options.recipe : recipeForBits(options);
-  const checkpoint = await loadCheckpoint(source);
+  const checkpoint = await openSource(source);
   try {
-    const tokenizerFiles = await readTokenizerFiles(source);
-    const name = options.name ?? lastPart(source.name);
+    const name = options.name ?? checkpoint.name;
     const base = modelFromWeights(name, checkpoint.config, checkpoint.weights);
     const model = await applyRecipe(base, recipe, signal ? { signal } : {});
     return await writeFolderAtomic(
@@ -43,7 +46,7 @@ export async function compress(options: CompressOptions): Promise<Manifest> {
       (folder) =>
         writeArtefact({
           model,
-          companions: { tokenizerFiles, generationConfig: checkpoint.generation },
+          companions: { tokenizerFiles: checkpoint.tokenizerFiles, generationConfig: checkpoint.generation },
           folder,
           sha256: nodeSha256,
           ...(signal ? { signal } : {}),
@@ -54,6 +57,11 @@ export async function compress(options: CompressOptions): Promise<Manifest> {
   } finally {
     await checkpoint.weights.close();
   }
+}
+
+async function openSource(source: string | FileStore): Promise<CheckpointOnDisk> {
+  if (typeof source === 'string') return openCheckpoint(source);
+  return { ...(await loadCheckpoint(source)), name: lastPart(source.name) };
 }
 
 /** `models/edgedesk-base/` is called `edgedesk-base`. */

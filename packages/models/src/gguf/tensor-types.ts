@@ -1,6 +1,7 @@
-import { bf16ToF32, type DType, f16ToF32 } from '@edgedesk/tensor';
+import { bf16ToF32, type DType } from '@edgedesk/tensor';
 import { dequantizeQ40, dequantizeQ41, dequantizeQ50, dequantizeQ51, dequantizeQ80 } from './dequantize-blocks.js';
 import { dequantizeQ4K, dequantizeQ5K, dequantizeQ6K } from './dequantize-super-blocks.js';
+import { halfTable } from './half-table.js';
 
 /** Widens `blocks`, whole blocks from the first on, into `out` from its first element on. */
 export type Dequantize = (blocks: Uint8Array<ArrayBuffer>, out: Float32Array) => void;
@@ -16,7 +17,11 @@ export interface TensorType {
 }
 
 const widenF32: Dequantize = (blocks, out) => out.set(new Float32Array(blocks.buffer, 0, out.length));
-const widenF16: Dequantize = (blocks, out) => out.set(f16ToF32(new Uint16Array(blocks.buffer, 0, out.length)));
+const widenF16: Dequantize = (blocks, out) => {
+  const half = halfTable();
+  const bits = new Uint16Array(blocks.buffer, 0, out.length);
+  for (let i = 0; i < out.length; i++) out[i] = half[bits[i]!]!;
+};
 const widenBf16: Dequantize = (blocks, out) => out.set(bf16ToF32(new Uint16Array(blocks.buffer, 0, out.length)));
 
 const type = (
