@@ -11,6 +11,9 @@ const executablePath = '/usr/bin/chromium';
 const pictures = process.env.EDGEDESK_SCREENSHOTS;
 const skipped = existsSync(executablePath) ? '' : ` (skipped: there is no ${executablePath})`;
 
+/** A busy machine takes its time; nothing here is about speed. */
+const eventually = <T>(value: () => T) => expect.poll(value, { timeout: 30_000 });
+
 describe.skipIf(skipped !== '')(`the built-in page${skipped}`, () => {
   let browser: Browser;
   let server: RunningServer | undefined;
@@ -56,11 +59,11 @@ describe.skipIf(skipped !== '')(`the built-in page${skipped}`, () => {
 
   it('answers in a stream, in Chinese for a Chinese browser', async () => {
     const page = await open('zh-CN');
-    await expect.poll(() => page.locator('#model').textContent()).toBe('bigram');
+    await eventually(() => page.locator('#model').textContent()).toBe('bigram');
     expect(await page.locator('html').getAttribute('lang')).toBe('zh');
     await picture(page, 'welcome-zh');
     await page.getByRole('button', { name: '怎么申请退货？' }).click();
-    await expect.poll(() => page.locator('#status').textContent()).toMatch(/\d+ 个词元，用时/);
+    await eventually(() => page.locator('#status').textContent()).toMatch(/\d+ 个词元，用时/);
     expect(await page.locator('.message.user').textContent()).toBe('怎么申请退货？');
     expect((await page.locator('.message.assistant').textContent())?.length).toBeGreaterThan(3);
     await picture(page, 'reply-zh');
@@ -74,13 +77,13 @@ describe.skipIf(skipped !== '')(`the built-in page${skipped}`, () => {
     await page.getByRole('button', { name: 'English' }).click();
     await page.getByLabel('Your message').fill('Where is my parcel?');
     await page.keyboard.press('Enter');
-    await expect
-      .poll(async () => (await page.locator('.message.assistant').textContent())?.length)
-      .toBeGreaterThan(10);
+    await eventually(
+      async () => (await page.locator('.message.assistant').textContent())?.length,
+    ).toBeGreaterThan(10);
     await picture(page, 'writing-en');
     await page.getByRole('button', { name: 'Stop' }).click();
-    await expect.poll(() => page.locator('#status').textContent()).toBe('Stopped.');
-    await expect.poll(() => engine.running).toBe(0);
+    await eventually(() => page.locator('#status').textContent()).toBe('Stopped.');
+    await eventually(() => engine.running).toBe(0);
     expect(await page.evaluate('document.activeElement?.id')).toBe('input');
     await page.getByRole('button', { name: 'New chat' }).click();
     expect(await page.locator('.message').count()).toBe(0);
@@ -96,7 +99,7 @@ describe.skipIf(skipped !== '')(`the built-in page${skipped}`, () => {
     await page.getByLabel('API key').fill('sesame');
     await page.keyboard.press('Enter');
     await page.getByRole('button', { name: 'Send' }).click();
-    await expect.poll(() => page.locator('#status').textContent()).toMatch(/tokens in/);
+    await eventually(() => page.locator('#status').textContent()).toMatch(/tokens in/);
     await page.close();
   });
 
@@ -105,7 +108,7 @@ describe.skipIf(skipped !== '')(`the built-in page${skipped}`, () => {
     for (let turn = 1; turn <= 3; turn++) {
       await page.getByLabel('Your message').fill('Your parcel is on the way');
       await page.keyboard.press('Enter');
-      await expect.poll(() => page.locator('.message.assistant:not(.waiting)').count()).toBe(turn);
+      await eventually(() => page.locator('.message.assistant:not(.waiting)').count()).toBe(turn);
     }
     expect(await page.getByRole('alert').count()).toBe(0);
     await page.close();
