@@ -53,8 +53,8 @@ Examples:
   edgedesk eval out/int4 --base models/edgedesk-base --data packs/retail/en/test/faq.jsonl
   edgedesk chat out/int4
 
-\`edgedesk COMMAND --help\` shows more examples. MODEL is an artefact folder (from \`compress\`) or a checkpoint folder
-in the Hugging Face layout. Exit codes: 0 done, 1 bad input, 2 wrong usage, 130 interrupted.`,
+\`edgedesk COMMAND --help\` shows more examples. MODEL is an artefact folder (from \`compress\`), a checkpoint folder
+in the Hugging Face layout, or a GGUF file. Exit codes: 0 done, 1 bad input, 2 wrong usage, 130 interrupted.`,
     );
   const commands = [
     trainCommand(),

@@ -14,7 +14,7 @@ interface BenchOptions {
 export function benchCommand(): Command {
   return new Command('bench')
     .description('Measure speed and memory of a model in a fresh process')
-    .argument('<model>', 'artefact or checkpoint folder')
+    .argument('<model>', 'artefact or checkpoint folder, or a GGUF file')
     .option('--prompt <n>', 'prompt length in tokens', wholeNumber(1, 1_000_000), 256)
     .option('--new <n>', 'tokens to generate', wholeNumber(2, 1_000_000), 64)
     .option('--repeats <n>', 'measured runs; the median counts', wholeNumber(1, 1000), 5)

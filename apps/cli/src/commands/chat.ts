@@ -20,7 +20,7 @@ interface ChatOptions {
 export function chatCommand(): Command {
   return new Command('chat')
     .description('Chat in the terminal; from a pipe, one question a line in and one answer a line out')
-    .argument('<model>', 'artefact or checkpoint folder')
+    .argument('<model>', 'artefact or checkpoint folder, or a GGUF file')
     .option('--system <text>', 'instruction to the model')
     .option('--new <n>', 'longest reply in tokens', wholeNumber(1, 1_000_000), defaultNewTokens)
     .option('--temperature <t>', '0 takes the likeliest token each time', decimal(0, 2), 0)

@@ -49,7 +49,7 @@ async function compress(model: string, options: CompressOptions): Promise<void> 
     import('../model/compress-model.js'),
     import('../model/locate-model.js'),
   ]);
-  const { kind, folder } = locateModel(model);
+  const { kind, path } = locateModel(model);
   if (kind === 'artefact') {
     throw new RecipeError('this is an artefact already', {
       where: model,
@@ -58,7 +58,7 @@ async function compress(model: string, options: CompressOptions): Promise<void> 
   }
   const manifest = await compressWithProgress(
     {
-      model: folder,
+      model: path,
       out: options.out,
       bits,
       ...(options.group === undefined ? {} : { groupSize: options.group }),

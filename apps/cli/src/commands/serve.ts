@@ -18,7 +18,7 @@ interface ServeOptions {
 export function serveCommand(): Command {
   return new Command('serve')
     .description("Answer over HTTP: OpenAI's API under /v1 and a chat page at /")
-    .argument('<model>', 'artefact or checkpoint folder')
+    .argument('<model>', 'artefact or checkpoint folder, or a GGUF file')
     .option('--port <n>', 'port; 0 takes a free one', wholeNumber(0, 65535), 8080)
     .option('--host <address>', 'address to listen on; 0.0.0.0 opens the server to the network', '127.0.0.1')
     .option('--api-key <key>', 'ask for this key on /v1 (also from EDGEDESK_API_KEY)')

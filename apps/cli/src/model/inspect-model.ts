@@ -32,8 +32,8 @@ export interface Inspection {
 
 /** Reads a MODEL argument without loading it. CheckpointError when a file is not what its manifest says. */
 export async function inspectModel(model: string, verify: boolean): Promise<Inspection> {
-  const { kind, folder } = locateModel(model);
-  return kind === 'artefact' ? inspectArtefact(openFolder(folder), verify) : inspectCheckpoint(folder);
+  const { kind, path } = locateModel(model);
+  return kind === 'artefact' ? inspectArtefact(openFolder(path), verify) : inspectCheckpoint(path);
 }
 
 async function inspectArtefact(store: FileStore, verify: boolean): Promise<Inspection> {

@@ -13,14 +13,14 @@ import { locateModel } from './locate-model.js';
  * goes when the program ends.
  */
 export async function artefactOf(model: string): Promise<string> {
-  const { kind, folder } = locateModel(model);
-  if (kind === 'artefact') return folder;
+  const { kind, path } = locateModel(model);
+  if (kind === 'artefact') return path;
   const { compressWithProgress } = await import('./compress-model.js');
   const temporary = mkdtempSync(join(tmpdir(), 'edgedesk-'));
   atExit(() => rmSync(temporary, { recursive: true, force: true }));
-  const out = join(temporary, basename(resolve(folder)));
+  const out = join(temporary, basename(resolve(path)));
   await compressWithProgress(
-    { model: folder, out, bits: 32 },
+    { model: path, out, bits: 32 },
     `Writing ${model} at 32 bits to a temporary folder`,
   );
   return out;

@@ -20,7 +20,7 @@ import { tourTexts } from './texts.js';
 import type { TourTexts } from './texts.js';
 
 export interface TourSettings {
-  /** Checkpoint folder. @default the model that ships */
+  /** Checkpoint folder or GGUF file. @default the model that ships */
   readonly model?: string;
   readonly out: string;
   /** Rows of each set. @default what `evaluationMs` allows */
@@ -53,7 +53,7 @@ export async function runTour({ model = shipped, out, rows, language }: TourSett
       fix: 'train it with `npx edgedesk train models/edgedesk-base.recipe.yaml`, or name another with --model',
     });
   }
-  const { kind, folder } = locateModel(model);
+  const { kind, path: checkpoint } = locateModel(model);
   if (kind === 'artefact') {
     throw new CheckpointError('this is an artefact already', { where: model, fix: 'name a checkpoint' });
   }
@@ -61,10 +61,10 @@ export async function runTour({ model = shipped, out, rows, language }: TourSett
   const sets = await readDevSet(join(checkout, 'packs'));
   const models = variants.map((variant) => ({
     ...variant,
-    path: join(out, `${basename(resolve(folder))}-${variant.name.toLowerCase()}`),
+    path: join(out, `${basename(resolve(checkpoint))}-${variant.name.toLowerCase()}`),
   }));
   for (const { name, bits, path } of models) {
-    await compressWithProgress({ model: folder, out: path, bits }, texts.compressing(name));
+    await compressWithProgress({ model: checkpoint, out: path, bits }, texts.compressing(name));
   }
   const reports = await compare(models, sets, rows, texts);
   const measured: EvalReport[] = [];
