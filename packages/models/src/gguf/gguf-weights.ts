@@ -1,4 +1,4 @@
-import { type ByteSource, CheckpointError, elementCount, type Shape } from '@edgedesk/tensor';
+import { type ByteSource, CheckpointError, elementCount } from '@edgedesk/tensor';
 import { type DecoderConfig, type LinearRole, linearRoles, weightName, weightShapes } from '../config.js';
 import { missingTensor } from '../checkpoint/safetensors.js';
 import type { TensorInfo, WeightSource } from '../weights.js';
@@ -43,7 +43,7 @@ export async function ggufWeights(
     }
     tensors.set(name, { ...tensor, name });
   }
-  await refuseUnknown(source, stored, new Set(names.values()));
+  await refuseUnknown(source, stored, new Set(names.values()), config.headDim / 2);
   const rows = permutedHeads(config);
   return {
     tensors,
@@ -87,10 +87,11 @@ async function refuseUnknown(
   source: ByteSource,
   stored: ReadonlyMap<string, GgufTensor>,
   known: ReadonlySet<string>,
+  frequencies: number,
 ): Promise<void> {
   for (const tensor of stored.values()) {
     if (known.has(tensor.name)) continue;
-    if (tensor.name === ropeFactors) {
+    if (tensor.name === ropeFactors && elementCount(tensor.shape) === frequencies) {
       const factors = await readRows(source, tensor, null);
       if (factors.every((factor) => factor === 1)) continue;
       throw new CheckpointError(`\`${ropeFactors}\` scales the rotary positions, which is not supported`, {
@@ -132,7 +133,7 @@ export async function readRows(
   { type, shape, offset }: GgufTensor,
   place: ((row: number) => number) | null,
 ): Promise<Float32Array<ArrayBuffer>> {
-  const count = elementCount(shape as Shape);
+  const count = elementCount(shape);
   const columns = shape.at(-1)!;
   const rows = count / columns;
   const rowBytes = (columns / type.blockElements) * type.blockBytes;

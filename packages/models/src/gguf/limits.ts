@@ -1,6 +1,9 @@
 /** Limits on a GGUF file, which is untrusted. Every length is also checked against what is left of the file. */
 export const ggufLimits = {
-  /** Metadata and tensor list: the largest public vocabularies (262,144 tokens and their merges) take 15 MB. */
+  /**
+   * Metadata and tensor list: the largest public vocabularies (262,144 tokens and their merges) take 15 MB. In memory
+   * short texts, the worst case, take four times their bytes in the file.
+   */
   maxHeaderBytes: 64 * 2 ** 20,
   /** Files have 20 to 60 keys. */
   maxKeys: 4096,
