@@ -1,3 +1,4 @@
+export * from './calibration/calibration.js';
 export * from './cast.js';
 export * from './export/companions.js';
 export * from './export/genai-config.js';
@@ -5,5 +6,9 @@ export * from './export/model-files.js';
 export * from './export/write-artefact.js';
 export * from './model.js';
 export * from './pass.js';
+export * from './quantize/calibrated.js';
 export * from './quantize/round-to-nearest.js';
 export * from './recipe.js';
+export * from './sweep/statistic.js';
+export * from './sweep/sweep.js';
+export * from './sweep/workspace.js';

@@ -1,5 +1,5 @@
 import type { DecoderConfig, Linear, LinearFormat, ProvenanceStep, WeightSource } from '@edgedesk/models';
-import { checkWeights, weightShapes } from '@edgedesk/models';
+import { checkWeights, toDense, weightShapes } from '@edgedesk/models';
 import { CheckpointError, elementCount } from '@edgedesk/tensor';
 
 /** A linear weight of a model, read (and computed) when asked for. */
@@ -66,6 +66,11 @@ export function withLinears(
     linears: new Map([...model.linears].map(([weight, slot]) => [weight, change(slot, weight)])),
     provenance: [...model.provenance, step],
   };
+}
+
+/** The weights that `linear` stands for, `[out, in]` f32; its own array where it holds just these. */
+export function denseWeight(linear: Linear): Float32Array {
+  return linear.kind === 'dense' && linear.storage === 'f32' ? linear.weight : toDense(linear);
 }
 
 /** Weights of every tensor, a tied head counted once. */

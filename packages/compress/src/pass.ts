@@ -1,10 +1,13 @@
 import { RecipeError } from '@edgedesk/tensor';
 import type { z } from 'zod';
 import type { Model } from './model.js';
+import type { SweepContext } from './sweep/sweep.js';
 
 /** What a pass may use besides the model. */
 export interface PassContext {
   readonly signal?: AbortSignal;
+  /** Text to calibrate on, and what runs it; passes that need calibration refuse to start without. */
+  readonly sweep?: Omit<SweepContext, 'signal'>;
 }
 
 /** A step of compression: a pure function from model to model, with settings that a recipe can hold. */

@@ -44,7 +44,10 @@ describe('a recipe', () => {
   });
 
   it.each([
-    [[{ pass: 'prune' }], 'recipe: there is no pass "prune"; use one of round-to-nearest, cast.'],
+    [
+      [{ pass: 'prune' }],
+      'recipe: there is no pass "prune"; use one of round-to-nearest, scale-search, gptq, cast.',
+    ],
     [[{ pass: 'round-to-nearest', bits: 5 }], 'pass "round-to-nearest", bits: '],
     [[{ pass: 'round-to-nearest', bits: 4, groupSize: 48 }], 'pass "round-to-nearest", groupSize: '],
     [[{ pass: 'round-to-nearest', bits: 4, grp: 32 }], 'pass "round-to-nearest": Unrecognized key: "grp"'],

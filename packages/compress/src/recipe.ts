@@ -3,11 +3,12 @@ import { z } from 'zod';
 import { castPass } from './cast.js';
 import type { Model } from './model.js';
 import type { Pass, PassContext } from './pass.js';
+import { gptqPass, scaleSearchPass } from './quantize/calibrated.js';
 import { roundToNearestPass } from './quantize/round-to-nearest.js';
 
 /** Every pass a recipe can name. */
 export const passes: ReadonlyMap<string, Pass> = new Map(
-  [roundToNearestPass, castPass].map((pass) => [pass.name, pass]),
+  [roundToNearestPass, scaleSearchPass, gptqPass, castPass].map((pass) => [pass.name, pass]),
 );
 
 /** A recipe of a hundred passes is a mistake or an attack. */
@@ -20,6 +21,20 @@ export type RecipeStep = z.infer<typeof steps>[number];
 
 /** Applies a recipe's steps in order. RecipeError names the step that cannot be used, before anything is read. */
 export async function applyRecipe(model: Model, recipe: unknown, context: PassContext = {}): Promise<Model> {
+  let current = model;
+  for (const { pass, settings } of passesOf(recipe)) {
+    context.signal?.throwIfAborted();
+    current = await pass.apply(current, settings, context);
+  }
+  return current;
+}
+
+/** Whether a recipe looks at text. RecipeError as `applyRecipe`. */
+export function needsCalibration(recipe: unknown): boolean {
+  return passesOf(recipe).some(({ pass }) => pass.needs === 'calibration');
+}
+
+function passesOf(recipe: unknown): { pass: Pass; settings: Record<string, unknown> }[] {
   const parsed = steps.safeParse(recipe);
   if (!parsed.success) {
     const { path, message } = parsed.error.issues[0]!;
@@ -28,24 +43,31 @@ export async function applyRecipe(model: Model, recipe: unknown, context: PassCo
       fix: 'change this entry',
     });
   }
-  let current = model;
-  for (const { pass: name, ...settings } of parsed.data) {
+  return parsed.data.map(({ pass: name, ...settings }) => {
     const pass = passes.get(name);
-    if (!pass) {
-      throw new RecipeError(`there is no pass "${name}"`, {
-        where: 'recipe',
-        fix: `use one of ${[...passes.keys()].join(', ')}`,
-      });
-    }
-    context.signal?.throwIfAborted();
-    current = await pass.apply(current, settings, context);
-  }
-  return current;
+    if (pass) return { pass, settings };
+    throw new RecipeError(`there is no pass "${name}"`, {
+      where: 'recipe',
+      fix: `use one of ${[...passes.keys()].join(', ')}`,
+    });
+  });
 }
+
+/** How 8 and 4 bits are found: rounding, rounding with searched scales, or GPTQ; the last two look at text. */
+export const methods = ['rtn', 'search', 'gptq'] as const;
+export type Method = (typeof methods)[number];
+
+const methodPass: Readonly<Record<Method, string>> = {
+  rtn: roundToNearestPass.name,
+  search: scaleSearchPass.name,
+  gptq: gptqPass.name,
+};
 
 /** What `edgedesk compress MODEL --bits N` means. */
 export interface BitsOptions {
   readonly bits: 32 | 16 | 8 | 4;
+  /** @default 'rtn' */
+  readonly method?: Method;
   /** @default 32 */
   readonly groupSize?: number;
   /** @default false */
@@ -53,16 +75,29 @@ export interface BitsOptions {
 }
 
 /** The recipe of a plain number of bits. RecipeError when groups are asked for where nothing is grouped. */
-export function recipeForBits({ bits, groupSize, asymmetric }: BitsOptions): readonly RecipeStep[] {
+export function recipeForBits(options: BitsOptions): readonly RecipeStep[] {
+  const { bits, method = 'rtn', groupSize, asymmetric } = options;
   const grouped = {
     ...(groupSize === undefined ? {} : { groupSize }),
     ...(asymmetric === undefined ? {} : { asymmetric }),
   };
-  if (bits === 8 || bits === 4) return [{ pass: roundToNearestPass.name, bits, ...grouped }];
+  if (!(method in methodPass)) {
+    throw new RecipeError(`there is no method "${String(method)}"`, {
+      where: 'method',
+      fix: `use one of ${methods.join(', ')}`,
+    });
+  }
+  if (bits === 8 || bits === 4) return [{ pass: methodPass[method], bits, ...grouped }];
   if (bits !== 32 && bits !== 16) {
     throw new RecipeError(`${String(bits)} bits cannot be stored`, {
       where: 'bits',
       fix: 'use 32, 16, 8 or 4',
+    });
+  }
+  if (method !== 'rtn') {
+    throw new RecipeError(`${bits}-bit weights are plain floats, which "${method}" has nothing to do with`, {
+      where: 'method',
+      fix: 'leave it out, or choose 8 or 4 bits',
     });
   }
   if (groupSize !== undefined || asymmetric) {

@@ -1,14 +1,21 @@
-import type { Manifest } from '@edgedesk/models';
+import type { Checkpoint, Manifest } from '@edgedesk/models';
 import { loadCheckpoint } from '@edgedesk/models';
 import type { CheckpointOnDisk } from '@edgedesk/models/node';
 import { nodeSha256, openCheckpoint } from '@edgedesk/models/node';
 import type { FileStore } from '@edgedesk/tensor';
-import { writeFolderAtomic } from '@edgedesk/tensor/node';
+import { RecipeError } from '@edgedesk/tensor';
+import { nodeBackend, writeFolderAtomic } from '@edgedesk/tensor/node';
 import type { ExportProgress } from '../export/write-artefact.js';
 import { writeArtefact } from '../export/write-artefact.js';
 import { modelFromWeights } from '../model.js';
+import type { PassContext } from '../pass.js';
 import type { BitsOptions, RecipeStep } from '../recipe.js';
-import { applyRecipe, recipeForBits } from '../recipe.js';
+import { applyRecipe, needsCalibration, recipeForBits } from '../recipe.js';
+import type { SweepProgress } from '../sweep/sweep.js';
+import type { CalibrationFiles } from './calibration-files.js';
+import { readCalibration } from './calibration-files.js';
+import type { WorkFolder } from './work-folder.js';
+import { workFolder } from './work-folder.js';
 
 interface CommonOptions {
   /**
@@ -22,8 +29,14 @@ interface CommonOptions {
   readonly name?: string;
   /** Replace `outDir` even when it is not an artefact. @default false */
   readonly overwrite?: boolean;
+  /** Text to calibrate on: methods that look at text need it, and others refuse it. */
+  readonly calibration?: CalibrationFiles;
+  /** Threads of calibration. @default all cores */
+  readonly threads?: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: ExportProgress) => void;
+  /** Calibration comes before the export. */
+  readonly onSweep?: (progress: SweepProgress) => void;
 }
 
 /** A plain number of bits, or a recipe's steps. */
@@ -31,17 +44,21 @@ export type CompressOptions = CommonOptions & (BitsOptions | { readonly recipe: 
 
 /**
  * Compresses the checkpoint `source` and writes it to `outDir`: all of it or, when anything fails, nothing.
- * CheckpointError, RecipeError or RuntimeFailure say in one sentence what was wrong.
+ * Calibration leaves the blocks it has solved in a hidden folder beside `outDir`: called again after it was stopped or
+ * killed it goes on there, with the same result. CheckpointError, RecipeError, DataError or RuntimeFailure say in one
+ * sentence what was wrong.
  */
 export async function compress(options: CompressOptions): Promise<Manifest> {
   const { source, outDir, signal } = options;
   const recipe = 'recipe' in options ? options.recipe : recipeForBits(options);
+  checkCalibration(recipe, options.calibration);
   const checkpoint = await openSource(source);
   try {
     const name = options.name ?? checkpoint.name;
     const base = modelFromWeights(name, checkpoint.config, checkpoint.weights);
-    const model = await applyRecipe(base, recipe, signal ? { signal } : {});
-    return await writeFolderAtomic(
+    const work = workFolder(outDir);
+    const model = await applyRecipe(base, recipe, await passContext(options, checkpoint, work));
+    const manifest = await writeFolderAtomic(
       outDir,
       (folder) =>
         writeArtefact({
@@ -54,9 +71,46 @@ export async function compress(options: CompressOptions): Promise<Manifest> {
         }),
       { overwrite: options.overwrite ?? false },
     );
+    await work.remove();
+    return manifest;
   } finally {
     await checkpoint.weights.close();
   }
+}
+
+/** RecipeError when the recipe looks at text and there is none, or the other way round. */
+function checkCalibration(recipe: readonly RecipeStep[], calibration: CalibrationFiles | undefined): void {
+  const needed = needsCalibration(recipe);
+  if (needed === (calibration !== undefined)) return;
+  throw needed
+    ? new RecipeError('this method looks at text, and none was given', {
+        where: 'calibration',
+        fix: 'name files to calibrate on, or choose the method "rtn"',
+      })
+    : new RecipeError('nothing in this recipe looks at text', {
+        where: 'calibration',
+        fix: 'leave it out, or choose the method "gptq" or "search"',
+      });
+}
+
+async function passContext(
+  { calibration, threads, signal, onSweep }: CompressOptions,
+  { tokenizer, config }: Checkpoint,
+  workspace: WorkFolder,
+): Promise<PassContext> {
+  const cancel = signal ? { signal } : {};
+  if (!calibration) return cancel;
+  return {
+    ...cancel,
+    sweep: {
+      calibration: await readCalibration(calibration, tokenizer, config),
+      backend: nodeBackend(),
+      ...(threads === undefined ? {} : { threads }),
+      workspace,
+      sha256: nodeSha256,
+      ...(onSweep ? { onProgress: onSweep } : {}),
+    },
+  };
 }
 
 async function openSource(source: string | FileStore): Promise<CheckpointOnDisk> {

@@ -1,1 +1,3 @@
+export * from './calibration-files.js';
 export * from './compress.js';
+export * from './work-folder.js';

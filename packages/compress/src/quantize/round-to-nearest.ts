@@ -1,7 +1,7 @@
 import type { NBitFormat, NBitLinear } from '@edgedesk/models';
-import { groupsPerRow, toDense, weightName } from '@edgedesk/models';
+import { groupsPerRow, weightName } from '@edgedesk/models';
 import { z } from 'zod';
-import { withLinears } from '../model.js';
+import { denseWeight, withLinears } from '../model.js';
 import { definePass } from '../pass.js';
 import { asymmetricGrid, checkScale, roundToGrids, symmetricGrid } from './grid.js';
 
@@ -66,9 +66,7 @@ export const roundToNearestPass = definePass({
           shape: slot.shape,
           format: formatOf(weight),
           read: async () => {
-            const linear = await slot.read();
-            const dense =
-              linear.kind === 'dense' && linear.storage === 'f32' ? linear.weight : toDense(linear);
+            const dense = denseWeight(await slot.read());
             return roundToNearest(dense, slot.shape, formatOf(weight), `${model.name}, tensor "${weight}"`);
           },
         }),

@@ -59,10 +59,7 @@ class GroupSearch {
   private best: Grid = { scale: 0, zero: 0 };
   private least = Infinity;
 
-  constructor(
-    private readonly bits: NBitFormat['bits'],
-    groupSize: number,
-  ) {
+  constructor(bits: NBitFormat['bits'], groupSize: number) {
     this.w = new Float64Array(groupSize);
     this.importance = new Float64Array(groupSize);
     this.highest = 2 ** bits - 1;
