@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import type { OnTrainEvent } from '@edgedesk/train';
+import type { OnTrainEvent, StepPoint } from '@edgedesk/train';
 import { interruptible } from '../terminal/abort.js';
 import { Interrupted } from '../terminal/failure.js';
 import { formatCount } from '../terminal/format.js';
@@ -13,6 +13,9 @@ interface TrainOptions {
   readonly out?: string;
   readonly json?: JsonTarget;
 }
+
+/** Height of the loss curve. */
+const curveRows = 8;
 
 export function trainCommand(): Command {
   return new Command('train')
@@ -34,7 +37,8 @@ Examples:
 }
 
 async function train(recipePath: string, options: TrainOptions): Promise<void> {
-  const [{ runRecipe }, { nodeBackend }] = await Promise.all([
+  const [{ lossCurveText }, { runRecipe }, { nodeBackend }] = await Promise.all([
+    import('@edgedesk/train'),
     import('@edgedesk/train/node'),
     import('@edgedesk/tensor/node'),
   ]);
@@ -49,7 +53,7 @@ async function train(recipePath: string, options: TrainOptions): Promise<void> {
         allowChanges: options.allowChanges === true,
         ...(options.out === undefined ? {} : { outDir: options.out }),
         signal,
-        onEvent: show(progress),
+        onEvent: show(progress, (steps) => lossCurveText({ steps }, progress.columns, curveRows)),
       }),
     );
   } finally {
@@ -65,8 +69,12 @@ async function train(recipePath: string, options: TrainOptions): Promise<void> {
     process.stdout.write(`The model is in ${modelDir}; loss curve and log are in ${outDir}.\n`);
 }
 
-/** Each kind of event as progress: steps in the moving line, the rest in lines of their own. */
-function show(progress: Progress): OnTrainEvent {
+/**
+ * Each kind of event as progress: steps in the moving line and in the loss curve above it, the rest in lines of their
+ * own. Outside a terminal the curve is printed at every evaluation.
+ */
+function show(progress: Progress, curve: (steps: readonly StepPoint[]) => string): OnTrainEvent {
+  const steps: StepPoint[] = [];
   return (event) => {
     switch (event.type) {
       case 'prepare':
@@ -81,6 +89,8 @@ function show(progress: Progress): OnTrainEvent {
       }
       case 'step': {
         const { step, loss } = event.point;
+        steps.push(event.point);
+        progress.above(progress.live ? curve(steps) : '');
         const skipped = event.skipped ? ', skipped: the gradient is not finite' : '';
         const note = `step ${step}, loss ${loss.toFixed(3)}, ${Math.round(event.tokensPerSecond)} tokens/s${skipped}`;
         progress.update(event.progress, 1, note, event.etaMs / 1000);
@@ -88,6 +98,7 @@ function show(progress: Progress): OnTrainEvent {
       }
       case 'evaluation': {
         const sets = Object.entries(event.point.sets).map(([name, loss]) => `${name} ${loss.toFixed(3)}`);
+        if (!progress.live && steps.length > 1) progress.note(curve(steps));
         progress.note(
           `step ${event.point.step}: held-out loss ${event.point.loss.toFixed(3)} (${sets.join(', ')})`,
         );

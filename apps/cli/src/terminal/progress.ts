@@ -19,6 +19,9 @@ export class Progress {
   readonly #start: number;
   #shownAt: number;
   #open = false;
+  /** Lines drawn above the progress line, in a terminal. */
+  #block = '';
+  #drawnAbove = 0;
 
   constructor(
     private readonly label: string,
@@ -44,24 +47,45 @@ export class Progress {
     else this.stream.write(`${text}\n`);
   }
 
+  /** A block of lines, such as a curve, that stands above the progress line of a terminal from its next drawing on. */
+  above(block: string): void {
+    this.#block = block;
+  }
+
+  get live(): boolean {
+    return this.stream.isTTY === true;
+  }
+
+  /** Columns of the terminal, or a readable width elsewhere. */
+  get columns(): number {
+    return this.stream.columns ?? 80;
+  }
+
   /** Prints a line of its own; the progress goes on below it. */
   note(text: string): void {
-    if (this.#open) this.stream.write('\r\u001b[2K');
-    this.#open = false;
+    this.#erase();
     this.stream.write(`${text}\n`);
   }
 
   /** Ends the job's line. Without a text the line disappears from a terminal. */
   finish(text?: string): void {
-    if (this.#open) this.stream.write('\r\u001b[2K');
-    this.#open = false;
+    this.#erase();
     if (text === undefined) return;
     this.stream.write(`${this.label}: ${text} (${formatDuration((this.now() - this.#start) / 1000)})\n`);
   }
 
   #draw(text: string): void {
+    this.#erase();
     this.#open = true;
-    const width = (this.stream.columns ?? 80) - 1;
-    this.stream.write(`\r\u001b[2K${text.slice(0, width)}`);
+    const block = this.#block === '' ? '' : `${this.#block}\n`;
+    this.#drawnAbove = block.split('\n').length - 1;
+    this.stream.write(`${block}${text.slice(0, this.columns - 1)}`);
+  }
+
+  #erase(): void {
+    if (!this.#open) return;
+    const up = this.#drawnAbove > 0 ? `\u001b[${this.#drawnAbove}A\u001b[J` : '';
+    this.stream.write(`\r\u001b[2K${up}`);
+    this.#open = false;
   }
 }

@@ -11,7 +11,7 @@ const axisWidth = 8;
  * The training loss as a block of text, `columns` wide and `rows` high, in Braille dots; each column shows the mean of
  * its steps. Returns '' when there is nothing to show yet or no room.
  */
-export function lossCurveText(state: TrainState, columns: number, rows: number): string {
+export function lossCurveText(state: Pick<TrainState, 'steps'>, columns: number, rows: number): string {
   const losses = state.steps.map(({ loss }) => loss).filter((loss) => Number.isFinite(loss));
   const width = (columns - axisWidth) * 2;
   const height = rows * 4;
