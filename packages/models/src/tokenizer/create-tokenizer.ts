@@ -1,9 +1,8 @@
 import { CheckpointError, EdgeDeskError } from '@edgedesk/tensor';
-import { isByteLevel, tokenBytes } from './byte-level-bpe.js';
 import { ChatEncoder } from './chat-encoder.js';
 import { ChatTemplate, type NamedTokens } from './chat-template.js';
-import { LibraryTokenizer } from './library.js';
-import { ByteStreamDecoder, type TokenPiece, WindowStreamDecoder } from './stream-decoder.js';
+import { createLexicon, type Lexicon } from './lexicon.js';
+import { ByteStreamDecoder, WindowStreamDecoder } from './stream-decoder.js';
 import { TextEncoderPipeline } from './text-encoder.js';
 import type { ChatMessage, ChatTemplateOptions, EncodedChat, StreamDecoder, Tokenizer } from './tokenizer.js';
 import { parseTokenizerJson, type TokenizerJson } from './tokenizer-json.js';
@@ -44,37 +43,27 @@ export function createTokenizer(parts: TokenizerParts): Tokenizer {
 
 class BpeTokenizer implements Tokenizer {
   readonly vocabSize: number;
-  private readonly library: LibraryTokenizer;
+  private readonly lexicon: Lexicon;
   private readonly pipeline: TextEncoderPipeline;
   private readonly chat: ChatEncoder | null;
-  private readonly ids: ReadonlyMap<string, number>;
-  private readonly known: ReadonlySet<number>;
+  /** Added tokens, by id and by what they are written as. */
+  private readonly contents: ReadonlyMap<number, string>;
+  private readonly addedIds: ReadonlyMap<string, number>;
   private readonly specialIds: ReadonlySet<number>;
-  /** By id; null where the model is not byte-level. */
-  private readonly pieces: readonly (TokenPiece | null)[] | null;
 
   constructor(
     json: TokenizerJson,
     private readonly template: ChatTemplate | null,
     private readonly where: string,
   ) {
-    this.library = new LibraryTokenizer(json, {});
-    this.pipeline = new TextEncoderPipeline(json, this.library);
-    this.chat = template === null ? null : new ChatEncoder(json.added_tokens, template, this.pipeline);
     const added = json.added_tokens;
-    this.ids = new Map([
-      ...Object.entries(json.model.vocab),
-      ...added.map(({ content, id }) => [content, id] as const),
-    ]);
-    this.known = new Set(this.ids.values());
+    this.lexicon = createLexicon(json);
+    this.pipeline = new TextEncoderPipeline(added, this.lexicon);
+    this.chat = template === null ? null : new ChatEncoder(added, template, this.pipeline);
+    this.contents = new Map(added.map(({ id, content }) => [id, content]));
+    this.addedIds = new Map(added.map(({ id, content }) => [content, id]));
     this.specialIds = new Set(added.filter(({ special }) => special).map(({ id }) => id));
-    this.vocabSize = [...this.ids.values()].reduce((max, id) => Math.max(max, id + 1), 0);
-    if (isByteLevel(json.model) && json.decoder?.type === 'ByteLevel') {
-      const pieces: (TokenPiece | null)[] = tokenBytes(json.model);
-      while (pieces.length < this.vocabSize) pieces.push(null);
-      for (const { id, content } of added) pieces[id] = content;
-      this.pieces = pieces;
-    } else this.pieces = null;
+    this.vocabSize = added.reduce((size, { id }) => Math.max(size, id + 1), this.lexicon.size);
   }
 
   encode(text: string, options: { allowSpecial?: boolean } = {}): number[] {
@@ -83,18 +72,20 @@ class BpeTokenizer implements Tokenizer {
 
   decode(ids: readonly number[], options: { skipSpecial?: boolean } = {}): string {
     const skipSpecial = options.skipSpecial ?? false;
-    if (this.pieces !== null) {
+    const { decoding } = this.lexicon;
+    if (decoding.kind === 'bytes') {
       const decoder = this.streamDecoder({ skipSpecial });
       return decoder.push(ids) + decoder.end();
     }
     for (const id of ids) checkId(id);
-    const kept = ids.filter((id) => this.known.has(id) && !(skipSpecial && this.specialIds.has(id)));
-    if (kept.length === 0) return '';
-    return this.library.decode(kept, { clean_up_tokenization_spaces: false });
+    const kept = ids.filter(
+      (id) => (decoding.has(id) || this.contents.has(id)) && !(skipSpecial && this.specialIds.has(id)),
+    );
+    return kept.length === 0 ? '' : decoding.of(kept);
   }
 
   idOf(token: string): number | null {
-    return this.ids.get(token) ?? null;
+    return this.addedIds.get(token) ?? this.lexicon.idOf(token) ?? null;
   }
 
   applyChatTemplate(messages: readonly ChatMessage[], options: ChatTemplateOptions = {}): string {
@@ -107,11 +98,12 @@ class BpeTokenizer implements Tokenizer {
 
   streamDecoder(options: { skipSpecial?: boolean } = {}): StreamDecoder {
     const skipSpecial = options.skipSpecial ?? false;
-    const { pieces } = this;
-    if (pieces === null) return new WindowStreamDecoder((ids) => this.decode(ids, { skipSpecial }));
+    const { decoding } = this.lexicon;
+    if (decoding.kind === 'text') return new WindowStreamDecoder((ids) => this.decode(ids, { skipSpecial }));
     return new ByteStreamDecoder((id) => {
       checkId(id);
-      return skipSpecial && this.specialIds.has(id) ? '' : (pieces[id] ?? '');
+      if (skipSpecial && this.specialIds.has(id)) return '';
+      return this.contents.get(id) ?? decoding.of(id) ?? '';
     });
   }
 

@@ -9,7 +9,7 @@ export interface PreTokenizer {
 export interface LibraryTokenizer {
   readonly normalizer: ((text: string) => string) | null;
   readonly pre_tokenizer: PreTokenizer | null;
-  readonly model: ((pieces: string[]) => string[]) & { readonly tokens_to_ids: Map<string, number> };
+  readonly model: (pieces: string[]) => string[];
   encode(text: string, options?: { add_special_tokens?: boolean }): { ids: number[] };
   decode(
     ids: number[],

@@ -66,6 +66,27 @@ describe('parity with the Rust library (fixtures/make-parity.py)', () => {
   });
 });
 
+describe('a vocabulary that lacks bytes', () => {
+  // SmolLM2's has no control characters and none of the bytes that UTF-8 never uses.
+  it.each([null, 'a'])('gives the unknown token %j for them, as the npm library does', (unk) => {
+    const vocab = Object.fromEntries(
+      Object.entries(byteLevel.model.vocab).filter(([token]) => !['Ģ', 'x', 'ë'].includes(token)),
+    );
+    const merges = byteLevel.model.merges.filter((pair) =>
+      [...pair, [...pair].join('')].every((token) => Object.hasOwn(vocab, token)),
+    );
+    const json = { ...byteLevel, model: { ...byteLevel.model, vocab, merges, unk_token: unk } };
+    const library = new (LibraryTokenizer as unknown as new (json: object, config: object) => {
+      encode(text: string, options: object): { ids: number[] };
+    })(json, {});
+    const tokenizer = createTokenizer({ json });
+    for (const text of ['x', 'box axis xx', '退货 x 运费 Ģë', `x${'ax'.repeat(200)}`, ...parity.texts]) {
+      const ids = library.encode(text, { add_special_tokens: false }).ids.filter((id) => id !== undefined);
+      expect(tokenizer.encode(text, { allowSpecial: true }), JSON.stringify(text)).toEqual(ids);
+    }
+  });
+});
+
 describe('the trainer', () => {
   it('stops when no pair is frequent enough, and refuses impossible sizes', async () => {
     const specialTokens = ['<a>'];
