@@ -3,7 +3,7 @@ import { EdgeDeskError } from '@edgedesk/tensor';
 import { describe, expect, it } from 'vitest';
 import { generatedWeights, tinyConfig } from './model.case.js';
 import { modelFromWeights, parameterCount } from './model.js';
-import { applyRecipe, recipeForBits } from './recipe.js';
+import { applyRecipe, needsCalibration, recipeForBits } from './recipe.js';
 
 const model = modelFromWeights('tiny', tinyConfig, generatedWeights(tinyConfig));
 
@@ -76,11 +76,24 @@ describe('--bits', () => {
     expect(recipeForBits({ bits: 8, groupSize: 64, asymmetric: true })).toEqual([
       { pass: 'round-to-nearest', bits: 8, groupSize: 64, asymmetric: true },
     ]);
+    expect(recipeForBits({ bits: 4, method: 'gptq', embeddingBits: 8 })).toEqual([
+      { pass: 'gptq', bits: 4, embeddingBits: 8 },
+    ]);
+    expect(recipeForBits({ bits: 8, method: 'search' })).toEqual([{ pass: 'scale-search', bits: 8 }]);
+    expect(needsCalibration(recipeForBits({ bits: 4, method: 'gptq' }))).toBe(true);
+    expect(needsCalibration(recipeForBits({ bits: 4 }))).toBe(false);
   });
 
   it('refuses what makes no sense', async () => {
     expect(await sentenceOf(() => recipeForBits({ bits: 5 as 4 }))).toBe(
       'bits: 5 bits cannot be stored; use 32, 16, 8 or 4.',
+    );
+    expect(await sentenceOf(() => recipeForBits({ bits: 4, method: 'awq' as 'gptq' }))).toBe(
+      'method: there is no method "awq"; use one of rtn, search, gptq.',
+    );
+    expect(await sentenceOf(() => recipeForBits({ bits: 16, method: 'gptq' }))).toContain('plain floats');
+    expect(await sentenceOf(() => recipeForBits({ bits: 16, embeddingBits: 8 }))).toContain(
+      'all weights alike',
     );
     expect(await sentenceOf(() => recipeForBits({ bits: 16, groupSize: 32 }))).toContain('have no groups');
     expect(await sentenceOf(() => recipeForBits({ bits: 32, asymmetric: true }))).toContain('have no groups');

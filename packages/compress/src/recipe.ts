@@ -72,14 +72,17 @@ export interface BitsOptions {
   readonly groupSize?: number;
   /** @default false */
   readonly asymmetric?: boolean;
+  /** Bits of the embedding and the head. @default `bits` */
+  readonly embeddingBits?: 32 | 16 | 8 | 4;
 }
 
 /** The recipe of a plain number of bits. RecipeError when groups are asked for where nothing is grouped. */
 export function recipeForBits(options: BitsOptions): readonly RecipeStep[] {
-  const { bits, method = 'rtn', groupSize, asymmetric } = options;
+  const { bits, method = 'rtn', groupSize, asymmetric, embeddingBits } = options;
   const grouped = {
     ...(groupSize === undefined ? {} : { groupSize }),
     ...(asymmetric === undefined ? {} : { asymmetric }),
+    ...(embeddingBits === undefined ? {} : { embeddingBits }),
   };
   if (!(method in methodPass)) {
     throw new RecipeError(`there is no method "${String(method)}"`, {
@@ -98,6 +101,12 @@ export function recipeForBits(options: BitsOptions): readonly RecipeStep[] {
     throw new RecipeError(`${bits}-bit weights are plain floats, which "${method}" has nothing to do with`, {
       where: 'method',
       fix: 'leave it out, or choose 8 or 4 bits',
+    });
+  }
+  if (embeddingBits !== undefined && embeddingBits !== bits) {
+    throw new RecipeError(`${bits}-bit models store all weights alike`, {
+      where: 'embedding bits',
+      fix: 'leave it out, or choose 8 or 4 bits for the model',
     });
   }
   if (groupSize !== undefined || asymmetric) {

@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import type { CalibrationFiles } from '@edgedesk/compress/node';
 import { RecipeError } from '@edgedesk/tensor';
 import { jsonOption, writeJson } from '../terminal/json.js';
 import type { JsonTarget } from '../terminal/json.js';
@@ -6,6 +7,10 @@ import { wholeNumber } from '../terminal/numbers.js';
 
 interface CompressOptions {
   readonly bits: string;
+  readonly method: string;
+  readonly calibration?: readonly string[];
+  readonly calibrationTokens?: number;
+  readonly embeddingBits?: string;
   readonly group?: number;
   readonly asymmetric?: boolean;
   readonly out: string;
@@ -13,6 +18,7 @@ interface CompressOptions {
 }
 
 const bitChoices = [32, 16, 8, 4] as const;
+const methodChoices = ['rtn', 'search', 'gptq'] as const;
 
 export function compressCommand(): Command {
   return new Command('compress')
@@ -22,6 +28,20 @@ export function compressCommand(): Command {
     .requiredOption('--out <folder>', 'folder to write; an earlier artefact there is replaced')
     .option('--group <n>', 'weights that share a scale, with 8 and 4 bits (default: 32)', wholeNumber(1))
     .option('--asymmetric', 'give each group a zero point too, with 8 and 4 bits')
+    .option(
+      '--method <name>',
+      'how 8 and 4 bits are found: rtn (rounding), search (scales by what the inputs matter) or gptq (best)',
+      'rtn',
+    )
+    .option(
+      '--calibration <file...>',
+      'rows for search and gptq to look at: dialogue like what the model will meet',
+    )
+    .option('--calibration-tokens <n>', 'how much of them (default: 65536)', wholeNumber(1))
+    .option(
+      '--embedding-bits <n>',
+      `bits of embedding and head (default: those of --bits): ${bitChoices.join(', ')}`,
+    )
     .option(...jsonOption)
     .addHelpText(
       'after',
@@ -29,22 +49,55 @@ export function compressCommand(): Command {
 Examples:
   edgedesk compress models/edgedesk-base --bits 4 --out out/int4
   edgedesk compress smollm2-135m-instruct.Q8_0.gguf --bits 4 --out out/smollm2
-  edgedesk compress models/edgedesk-base --bits 4 --group 64 --asymmetric --out out/int4-g64a`,
+  edgedesk compress models/edgedesk-base --bits 4 --group 64 --asymmetric --out out/int4-g64a
+  edgedesk compress models/edgedesk-base --bits 4 --method gptq --calibration chats.jsonl --out out/gptq`,
     )
     .action(compress);
 }
 
-function parseBits(text: string): (typeof bitChoices)[number] {
+function parseBits(text: string, where: string): (typeof bitChoices)[number] {
   const bits = bitChoices.find((choice) => String(choice) === text);
   if (bits !== undefined) return bits;
   throw new RecipeError(`a weight cannot be given ${text} bits`, {
-    where: '--bits',
+    where,
     fix: `choose one of ${bitChoices.join(', ')}`,
   });
 }
 
+function parseMethod(text: string): (typeof methodChoices)[number] {
+  const method = methodChoices.find((choice) => choice === text);
+  if (method !== undefined) return method;
+  throw new RecipeError(`there is no method "${text}"`, {
+    where: '--method',
+    fix: `choose one of ${methodChoices.join(', ')}`,
+  });
+}
+
+/** RecipeError where only one of a method that looks at text and the text is there. */
+function calibrationOf(options: CompressOptions, method: string): CalibrationFiles | undefined {
+  const { calibration, calibrationTokens } = options;
+  if (method === 'rtn') {
+    if (calibration === undefined && calibrationTokens === undefined) return undefined;
+    throw new RecipeError('rounding to nearest looks at no text', {
+      where: calibration === undefined ? '--calibration-tokens' : '--calibration',
+      fix: 'leave it out, or choose --method gptq or --method search',
+    });
+  }
+  if (calibration !== undefined) {
+    return { files: calibration, ...(calibrationTokens === undefined ? {} : { tokens: calibrationTokens }) };
+  }
+  throw new RecipeError(`${method} looks at text, and no file was named`, {
+    where: '--calibration',
+    fix: 'name files of dialogue rows, or choose --method rtn',
+  });
+}
+
 async function compress(model: string, options: CompressOptions): Promise<void> {
-  const bits = parseBits(options.bits);
+  const bits = parseBits(options.bits, '--bits');
+  const method = parseMethod(options.method);
+  const calibration = calibrationOf(options, method);
+  const embeddingBits =
+    options.embeddingBits === undefined ? undefined : parseBits(options.embeddingBits, '--embedding-bits');
   const [{ compressWithProgress }, { locateModel }] = await Promise.all([
     import('../model/compress-model.js'),
     import('../model/locate-model.js'),
@@ -61,6 +114,9 @@ async function compress(model: string, options: CompressOptions): Promise<void> 
       model: path,
       out: options.out,
       bits,
+      method,
+      ...(calibration === undefined ? {} : { calibration }),
+      ...(embeddingBits === undefined ? {} : { embeddingBits }),
       ...(options.group === undefined ? {} : { groupSize: options.group }),
       ...(options.asymmetric === undefined ? {} : { asymmetric: options.asymmetric }),
     },

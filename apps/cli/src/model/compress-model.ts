@@ -1,4 +1,6 @@
 import { compress } from '@edgedesk/compress/node';
+import type { Method } from '@edgedesk/compress';
+import type { CalibrationFiles } from '@edgedesk/compress/node';
 import type { Manifest } from '@edgedesk/models';
 import { interruptible } from '../terminal/abort.js';
 import { formatBytes } from '../terminal/format.js';
@@ -11,9 +13,15 @@ export interface CompressSettings {
   readonly bits: 32 | 16 | 8 | 4;
   readonly groupSize?: number;
   readonly asymmetric?: boolean;
+  readonly embeddingBits?: 32 | 16 | 8 | 4;
+  readonly method?: Method;
+  readonly calibration?: CalibrationFiles;
 }
 
-/** Compresses a checkpoint with progress on stderr under `label`. Ctrl-C leaves nothing behind. */
+/**
+ * Compresses a checkpoint with progress on stderr under `label`. Ctrl-C leaves nothing behind but the blocks that
+ * calibration has solved, with which the same command goes on.
+ */
 export async function compressWithProgress(settings: CompressSettings, label: string): Promise<Manifest> {
   const { model, out, ...bits } = settings;
   const progress = new Progress(label);
@@ -25,6 +33,10 @@ export async function compressWithProgress(settings: CompressSettings, label: st
         outDir: out,
         signal,
         onProgress: ({ done, total, weight }) => progress.update(done, total, weight),
+        onSweep: ({ phase, done, total, roles, secondsLeft }) => {
+          const what = phase === 'replay' ? 'taken over from before' : roles.join(', ');
+          progress.update(done, total, `block ${done + 1} of ${total}: ${what}`, secondsLeft ?? undefined);
+        },
       }),
     );
     progress.finish(`${formatBytes(manifest.sizeBytes)}, ${manifest.bitsPerWeight.toFixed(2)} bits a weight`);

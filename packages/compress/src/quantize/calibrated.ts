@@ -1,4 +1,4 @@
-import type { LinearFormat, NBitFormat } from '@edgedesk/models';
+import type { NBitFormat } from '@edgedesk/models';
 import { weightName } from '@edgedesk/models';
 import { RecipeError } from '@edgedesk/tensor';
 import { z } from 'zod';
@@ -12,6 +12,7 @@ import type { BlockAlgorithm, SweepContext, SweepResult } from '../sweep/sweep.j
 import { sweepBlocks } from '../sweep/sweep.js';
 import { factorHessian, gptq } from './gptq.js';
 import { roundToGrids } from './grid.js';
+import { plainSlot } from './plain-slot.js';
 import { searchScales } from './scale-search.js';
 
 const settings = z.strictObject({
@@ -130,14 +131,7 @@ function outerSlot(
   { headInput }: SweepResult,
 ): LinearSlot {
   const { shape } = slot;
-  if (bits === 16 || bits === 32) {
-    const format: LinearFormat = { kind: 'dense', storage: bits === 16 ? 'f16' : 'f32' };
-    return {
-      shape,
-      format,
-      read: async () => ({ ...format, shape, weight: denseWeight(await slot.read()) }),
-    };
-  }
+  if (bits === 16 || bits === 32) return plainSlot(slot, bits);
   const format: NBitFormat = { ...grouped, bits };
   const isHead = weight === weightName.head || model.config.tiedEmbedding;
   const importance = isHead ? importanceOf(headInput) : new Float32Array(shape[1]).fill(1);

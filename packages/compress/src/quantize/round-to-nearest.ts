@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { denseWeight, withLinears } from '../model.js';
 import { definePass } from '../pass.js';
 import { asymmetricGrid, checkScale, roundToGrids, symmetricGrid } from './grid.js';
+import { plainSlot } from './plain-slot.js';
 
 /**
  * Rounds each weight to the nearest level of its group's grid.
@@ -44,8 +45,8 @@ const settings = z.strictObject({
   groupSize: z.union([z.literal(16), z.literal(32), z.literal(64), z.literal(128)]).default(32),
   /** A zero point for each group: a little better and `bits / groupSize` bits a weight larger. */
   asymmetric: z.boolean().default(false),
-  /** Bits of the embedding and the head. @default `bits` */
-  embeddingBits: z.union([z.literal(2), z.literal(4), z.literal(8)]).optional(),
+  /** Bits of the embedding and the head; 32 and 16 leave them plain floats. @default `bits` */
+  embeddingBits: z.union([z.literal(2), z.literal(4), z.literal(8), z.literal(16), z.literal(32)]).optional(),
 });
 
 /** The baseline of every method: no data, seconds of work; at 4 bits small models lose noticeably. */
@@ -54,22 +55,23 @@ export const roundToNearestPass = definePass({
   settings,
   needs: 'nothing',
   apply(model, { bits, groupSize, asymmetric, embeddingBits = bits }) {
-    const formatOf = (weight: string): NBitFormat => {
-      const outer = weight === weightName.embedding || weight === weightName.head;
-      return { kind: 'nbit', bits: outer ? embeddingBits : bits, groupSize, asymmetric };
-    };
+    const isOuter = (weight: string): boolean =>
+      weight === weightName.embedding || weight === weightName.head;
     const step = { step: 'round-to-nearest', settings: { bits, groupSize, asymmetric, embeddingBits } };
     return Promise.resolve(
       withLinears(
         model,
-        (slot, weight) => ({
-          shape: slot.shape,
-          format: formatOf(weight),
-          read: async () => {
-            const dense = denseWeight(await slot.read());
-            return roundToNearest(dense, slot.shape, formatOf(weight), `${model.name}, tensor "${weight}"`);
-          },
-        }),
+        (slot, weight) => {
+          const own = isOuter(weight) ? embeddingBits : bits;
+          if (own === 16 || own === 32) return plainSlot(slot, own);
+          const format: NBitFormat = { kind: 'nbit', bits: own, groupSize, asymmetric };
+          const where = `${model.name}, tensor "${weight}"`;
+          return {
+            shape: slot.shape,
+            format,
+            read: async () => roundToNearest(denseWeight(await slot.read()), slot.shape, format, where),
+          };
+        },
         step,
       ),
     );
