@@ -5,8 +5,8 @@ import type { Calibration } from '../calibration/calibration.js';
 import type { Model } from '../model.js';
 import { denseWeight } from '../model.js';
 import { blockWeights, rolesAfter } from './block-graph.js';
-import { decodeBlockRecord, encodeBlockRecord } from './block-record.js';
 import { BlockRunner } from './block-runner.js';
+import { SolvedBlocks } from './solved-blocks.js';
 import type { Statistic } from './statistic.js';
 import { meanSquare } from './statistic.js';
 import type { Workspace } from './workspace.js';
@@ -56,10 +56,7 @@ export interface SweepResult {
   readonly headInput: Float32Array;
 }
 
-/** Raise when the same inputs give other bytes. */
-const sweepVersion = 1;
 const stages = ['attentionInput', 'attention', 'mlpInput', 'mlp'] as const;
-const recordName = (layer: number): string => `block-${layer}`;
 
 /**
  * Quantizes the linear layers of all blocks, first to last, each on what the layers before it, already quantized, hand on.
@@ -90,10 +87,7 @@ class Sweep<S> {
 
   async run(settings: unknown): Promise<SweepResult> {
     const { model, context } = this;
-    const embedding = denseWeight(await model.linears.get(weightName.embedding)!.read());
-    let fingerprint = this.firstFingerprint(settings, embedding);
-    const { calibration, backend, signal } = context;
-    const runner = new BlockRunner(model.config, calibration, embedding, backend, this.threads, signal);
+    const { runner, blocks } = await this.start(settings);
     try {
       const total = model.config.layerCount;
       let solvedSeconds = 0;
@@ -105,8 +99,7 @@ class Sweep<S> {
           context.onProgress?.({ phase, done: layer, total, roles, secondsLeft });
         };
         const weights = await this.readBlock(layer);
-        fingerprint = this.nextFingerprint(fingerprint, weights);
-        const solved = await this.readSolved(layer, fingerprint);
+        const solved = await blocks.next(layer, weights);
         const where = `${model.name}, block ${layer}`;
         if (solved) {
           report('replay', linearRoles);
@@ -119,15 +112,28 @@ class Sweep<S> {
         const linears = await this.solveBlock(runner, layer, weights, where, (roles) =>
           report('solve', roles),
         );
-        await context.workspace.write(recordName(layer), encodeBlockRecord({ fingerprint, linears }));
+        await blocks.save(layer, linears);
         solvedSeconds += (performance.now() - started) / 1000;
         solvedBlocks++;
       }
       const headInput = await this.headInput(runner);
-      return { headInput, linear: this.reader() };
+      return { headInput, linear: (layer, name) => blocks.linear(layer, name) };
     } finally {
       await runner.release();
     }
+  }
+
+  /** Looks the embeddings of the calibration tokens up; the table is not kept. */
+  private async start(settings: unknown): Promise<{ runner: BlockRunner; blocks: SolvedBlocks }> {
+    const { model, threads } = this;
+    const { calibration, backend, workspace, sha256, signal } = this.context;
+    const embedding = denseWeight(await model.linears.get(weightName.embedding)!.read());
+    const decisive = [settings, calibration.seq, backend.name, threads];
+    const data = [calibration.ids, calibration.segments, embedding];
+    return {
+      blocks: new SolvedBlocks(model, workspace, sha256, decisive, data),
+      runner: new BlockRunner(model.config, calibration, embedding, backend, threads, signal),
+    };
   }
 
   /** Solves the layers of a block in the order in which they are computed, then runs the block to its end. */
@@ -173,53 +179,4 @@ class Sweep<S> {
     const weights = new Map([[weightName.finalNorm, finalNorm]]);
     return (await runner.run('headInput', weights, `${this.model.name}, final norm`, meanSquare))!;
   }
-
-  /** The layers of a block when the workspace has them, made from the same as now. */
-  private async readSolved(
-    layer: number,
-    fingerprint: string,
-  ): Promise<ReadonlyMap<string, NBitLinear> | null> {
-    const bytes = await this.context.workspace.read(recordName(layer));
-    const record = bytes && decodeBlockRecord(bytes);
-    if (record?.fingerprint !== fingerprint) return null;
-    const fits = linearRoles.every((role) => {
-      const name = weightName.linear(layer, role);
-      return record.linears.get(name)?.shape.join() === this.model.linears.get(name)!.shape.join();
-    });
-    return fits ? record.linears : null;
-  }
-
-  /** Reads solved layers; those of one block come from one read. */
-  private reader(): SweepResult['linear'] {
-    let held: { layer: number; record: ReturnType<typeof decodeBlockRecord> } | null = null;
-    return async (layer, name) => {
-      if (held?.layer !== layer) {
-        const bytes = await this.context.workspace.read(recordName(layer));
-        held = { layer, record: bytes && decodeBlockRecord(bytes) };
-      }
-      const linear = held.record?.linears.get(name);
-      if (!linear) throw new Error(`the workspace lost ${name}`);
-      return linear;
-    };
-  }
-
-  private firstFingerprint(settings: unknown, embedding: Float32Array): string {
-    const { calibration, backend } = this.context;
-    const hash = this.context.sha256();
-    const { config } = this.model;
-    const about = [sweepVersion, config, settings, calibration.seq, backend.name, this.threads];
-    hash.update(new TextEncoder().encode(JSON.stringify(about)));
-    for (const data of [calibration.ids, calibration.segments, embedding]) hash.update(bytesOf(data));
-    return hash.hex();
-  }
-
-  private nextFingerprint(before: string, weights: ReadonlyMap<string, Float32Array>): string {
-    const hash = this.context.sha256();
-    hash.update(new TextEncoder().encode(before));
-    for (const data of weights.values()) hash.update(bytesOf(data));
-    return hash.hex();
-  }
 }
-
-const bytesOf = (data: Float32Array | Int32Array): Uint8Array =>
-  new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
