@@ -11,7 +11,7 @@ export interface EngineOptions extends TokenModelOptions {
   readonly maxConversations?: number;
   /** Tokens of each chunk after the first. @default as many as take about 60 ms, 4 to 32 */
   readonly chunkTokens?: number;
-  /** Prompt tokens read in one turn. @default 128 */
+  /** Prompt tokens read in one turn: the memory for activations grows with it. @default 64 */
   readonly promptPiece?: number;
 }
 
@@ -40,7 +40,7 @@ export async function assembleEngine(
   options: EngineOptions,
   load: (manifest: Manifest) => Promise<TokenModel>,
 ): Promise<Engine> {
-  const { maxConversations = 64, promptPiece = 128, chunkTokens } = options;
+  const { maxConversations = 64, promptPiece = 64, chunkTokens } = options;
   const manifest = await readManifest(store);
   await checkSizes(store, manifest);
   // The model first: while it loads, its file and its packed weights are both in memory, which is the peak.

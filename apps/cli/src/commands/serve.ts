@@ -1,4 +1,3 @@
-import { setFlagsFromString } from 'node:v8';
 import { Command } from 'commander';
 import { exitCode, Interrupted } from '../terminal/failure.js';
 import { wholeNumber } from '../terminal/numbers.js';
@@ -46,9 +45,6 @@ Examples:
 }
 
 async function serve(model: string, options: ServeOptions): Promise<void> {
-  // A server makes little garbage: a nursery that stays small saves some 20 MB of resident memory and costs no speed.
-  // Its largest size is fixed when the program starts; how it grows is not.
-  setFlagsFromString('--semi-space-growth-factor=1');
   const [{ openModel }, { startServer, isLoopback }, { onInterrupt }] = await Promise.all([
     import('../model/open-model.js'),
     import('@edgedesk/server'),
