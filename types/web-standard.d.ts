@@ -23,6 +23,14 @@ declare class AbortController {
   abort(reason?: unknown): void;
 }
 
+declare class URL {
+  constructor(url: string, base?: string | URL);
+  readonly href: string;
+  readonly origin: string;
+  readonly protocol: string;
+  readonly host: string;
+}
+
 declare const performance: { now(): number };
 
 declare function queueMicrotask(callback: () => void): void;

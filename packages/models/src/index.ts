@@ -12,3 +12,4 @@ export * from './tokenizer/index.js';
 export * from './checkpoint/index.js';
 export { configJson, parseConfig } from './parse-config.js';
 export * from './gguf/index.js';
+export * from './hub/index.js';

@@ -76,3 +76,29 @@ export class RuntimeFailure extends EdgeDeskError {
     super('RUNTIME', message, details);
   }
 }
+
+/** Why a model could not be had from a hub: what a program may decide by. */
+export type HubFailure =
+  | 'not-found'
+  | 'forbidden'
+  | 'unreachable'
+  | 'cut'
+  | 'stalled'
+  | 'limited'
+  | 'server'
+  | 'mismatch'
+  | 'untrue'
+  | 'refused'
+  | 'no-space'
+  | 'not-cached';
+
+/** A model could not be had from a hub or from the cache of one. */
+export class HubError extends EdgeDeskError {
+  constructor(
+    readonly reason: HubFailure,
+    message: string,
+    details?: ErrorDetails,
+  ) {
+    super('HUB', message, details);
+  }
+}

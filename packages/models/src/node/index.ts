@@ -1,3 +1,4 @@
+export * from './hub.js';
 export * from './open-checkpoint.js';
 export * from './rows.js';
 export * from './sha256.js';

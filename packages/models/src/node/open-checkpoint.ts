@@ -3,11 +3,12 @@ import { basename, resolve } from 'node:path';
 import { CheckpointError } from '@edgedesk/tensor';
 import { openFile, openFolder } from '@edgedesk/tensor/node';
 import { type Checkpoint, loadCheckpoint } from '../checkpoint/load-checkpoint.js';
+import { snapshotName } from '../hub/repo-name.js';
 import { isGguf, openGguf } from '../gguf/open-gguf.js';
 
 /** A checkpoint on disk; `weights` is open and the caller closes it. */
 export interface CheckpointOnDisk extends Checkpoint {
-  /** Last part of the path, for people. */
+  /** For people: the last part of the path, or the repository's name when it lies in a hub's cache. */
   readonly name: string;
 }
 
@@ -17,7 +18,7 @@ export interface CheckpointOnDisk extends Checkpoint {
  */
 export async function openCheckpoint(path: string): Promise<CheckpointOnDisk> {
   const found = await stat(path).catch(() => null);
-  const name = basename(resolve(path));
+  const name = snapshotName(resolve(path)) ?? basename(resolve(path));
   if (found === null || found.isDirectory()) return { ...(await loadCheckpoint(openFolder(path))), name };
   const source = await openFile(path);
   if (!(await isGguf(source))) {
