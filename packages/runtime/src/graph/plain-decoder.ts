@@ -108,9 +108,34 @@ function checkLogits(value: onnx.ValueInfoProto, config: DecoderConfig, fail: Fa
 
 /** External data must be a file beside the model: a path could reach anything on the machine. */
 function checkExternal(tensor: onnx.TensorProto, fail: Fail): void {
-  if (tensor.dataLocation !== onnx.TensorProto_DataLocation.EXTERNAL) return;
-  const location = tensor.externalData.find((e) => e.key === 'location')?.value ?? '';
-  if (!/^[\w.-]+$/.test(location) || location.startsWith('.')) {
-    fail(`the data of "${tensor.name}" lie at "${location}", which is no file beside the model`);
+  const place = externalPlace(tensor);
+  if (place === null) return;
+  if (!/^[\w.-]+$/.test(place.file) || place.file.startsWith('.')) {
+    fail(`the data of "${tensor.name}" lie at "${place.file}", which is no file beside the model`);
   }
+  if (!Number.isSafeInteger(place.end) || place.end < 0)
+    fail(`the place of the data of "${tensor.name}" is no number`);
+}
+
+/** Where the data of an initializer end that lie outside the model. */
+interface ExternalPlace {
+  readonly file: string;
+  /** Bytes from the beginning of the file. */
+  readonly end: number;
+}
+
+function externalPlace(tensor: onnx.TensorProto): ExternalPlace | null {
+  if (tensor.dataLocation !== onnx.TensorProto_DataLocation.EXTERNAL) return null;
+  const entry = (key: string) => tensor.externalData.find((e) => e.key === key)?.value;
+  return { file: entry('location') ?? '', end: Number(entry('offset') ?? 0) + Number(entry('length') ?? 0) };
+}
+
+/** Bytes that each data file beside the model must have at least, by its name. */
+export function externalSizes({ graph }: PlainDecoder): ReadonlyMap<string, number> {
+  const sizes = new Map<string, number>();
+  for (const tensor of graph.initializer) {
+    const place = externalPlace(tensor);
+    if (place !== null) sizes.set(place.file, Math.max(place.end, sizes.get(place.file) ?? 0));
+  }
+  return sizes;
 }

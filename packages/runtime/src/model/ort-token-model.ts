@@ -1,6 +1,6 @@
 import type { DecoderConfig } from '@edgedesk/models';
 import { CheckpointError, EdgeDeskError, type FileStore, type OrtBackend } from '@edgedesk/tensor';
-import { putLoopAround, readPlainDecoder } from '../graph/index.js';
+import { externalSizes, putLoopAround, readPlainDecoder } from '../graph/index.js';
 import { KvRows } from '../kv/kv-rows.js';
 import { PrefixCache } from '../kv/prefix-cache.js';
 import { LoopedModel } from './looped-model.js';
@@ -38,6 +38,7 @@ export async function loadTokenModel(
   const { threads, prefixCacheBytes = 24e6, profilePrefix } = options;
   const where = `${store.name}/${model}`;
   const plain = readPlainDecoder(await store.readBytes(model, maxModelBytes), config, where);
+  await checkDataFiles(store, model, externalSizes(plain));
   const session = await backend
     .createSession(putLoopAround(plain, config), {
       externalData,
@@ -54,6 +55,27 @@ export async function loadTokenModel(
       });
     });
   return new OrtTokenModel(new LoopedModel(config, session), new PrefixCache(config, prefixCacheBytes));
+}
+
+/** Data that end early are found here: ONNX Runtime would map the file and speak of its own source lines. */
+async function checkDataFiles(
+  store: FileStore,
+  model: string,
+  sizes: ReadonlyMap<string, number>,
+): Promise<void> {
+  const folder = model.slice(0, model.lastIndexOf('/') + 1);
+  for (const [file, needed] of sizes) {
+    const source = await store.open(`${folder}${file}`);
+    await source.close();
+    if (source.sizeBytes >= needed) continue;
+    throw new CheckpointError(
+      `the file has ${source.sizeBytes} bytes but the model's weights take ${needed}`,
+      {
+        where: `${store.name}/${folder}${file}`,
+        fix: 'copy or download the artefact again',
+      },
+    );
+  }
 }
 
 class OrtTokenModel implements TokenModel {

@@ -127,7 +127,7 @@ describe('an artefact that cannot be used', () => {
     await expect(openEngine(other.folder)).rejects.toThrow('the graph has no input "past_key_values.3.key"');
     await write({ config: { ...tinyConfig, vocabSize: 100 } });
     await expect(openEngine(other.folder)).rejects.toThrow('vocabulary of 100');
-    // Weights cut short, with a manifest that agrees: ONNX Runtime itself must refuse them.
+    // Weights cut short, with a manifest that agrees: the graph says how long they are.
     const data = join(other.folder, 'onnx/model.onnx_data');
     await truncate(data, 1000);
     const files = (manifest['files'] as { path: string; sizeBytes: number }[]).map((f) =>
@@ -136,7 +136,8 @@ describe('an artefact that cannot be used', () => {
     await write({ files });
     await expect(openEngine(other.folder)).rejects.toMatchObject({
       code: 'CHECKPOINT',
-      message: expect.stringContaining('the model cannot be loaded') as string,
+      where: expect.stringContaining('model.onnx_data') as string,
+      message: expect.stringMatching(/has 1000 bytes but the model's weights take \d{5,}/) as string,
     });
     await other.remove();
   });

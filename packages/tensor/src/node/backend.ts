@@ -40,7 +40,8 @@ async function createSession(model: Uint8Array, cores: number, options: SessionO
       // Patterned planning keeps every activation of a training step alive and makes the second step slow.
       enableMemPattern: false,
       enableCpuMemArena: options.arena ?? true,
-      logSeverityLevel: 3,
+      // What goes wrong is thrown, so ONNX Runtime need not print it as well.
+      logSeverityLevel: 4,
       extra: { session },
       ...(options.profilePrefix ? { enableProfiling: true, profileFilePrefix: options.profilePrefix } : {}),
     }),
