@@ -8,8 +8,10 @@ export type WeightDType = 'f32' | 'f16' | 'bf16';
 export interface TensorToWrite {
   readonly name: string;
   readonly shape: Shape;
-  readonly dtype: WeightDType;
-  read(): Promise<Float32Array>;
+  /** Packed integers are written as they are. */
+  readonly dtype: WeightDType | 'i32';
+  /** An Int32Array for `i32`, else f32 values. */
+  read(): Promise<Float32Array | Int32Array>;
 }
 
 /** Where weight files go; `FolderWriter` of `@edgedesk/tensor/node` is one. */
@@ -115,15 +117,22 @@ async function writeTensor(
   if (values.length !== elementCount(shape)) {
     throw new ShapeError(`${values.length} values do not fill the shape [${shape.join(', ')}]`, { where: name });
   }
+  if (values instanceof Int32Array !== (dtype === 'i32')) {
+    throw new ShapeError(`the values are not what ${dtype} is made from`, { where: name });
+  }
   for (let at = 0; at < values.length; at += chunkElements) {
-    const chunk = values.subarray(at, at + chunkElements);
-    const stored = dtype === 'f32' ? chunk : dtype === 'f16' ? f32ToF16(chunk) : f32ToBf16(chunk);
+    const stored = narrowed(values.subarray(at, at + chunkElements), dtype);
     await file.write(
       offset + at * dtypeSize[dtype],
       new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength),
     );
   }
   return offset + bytesOf(tensor);
+}
+
+function narrowed(values: Float32Array | Int32Array, dtype: TensorToWrite['dtype']): ArrayBufferView {
+  if (values instanceof Int32Array || dtype === 'f32') return values;
+  return dtype === 'f16' ? f32ToF16(values) : f32ToBf16(values);
 }
 
 function bytesOf(tensor: TensorToWrite): number {

@@ -1,21 +1,12 @@
 import { type ByteSource, CheckpointError, elementCount } from '@edgedesk/tensor';
-import { type DecoderConfig, type LinearRole, linearRoles, weightName, weightShapes } from '../config.js';
+import { type DecoderConfig, weightShapes } from '../config.js';
 import { missingTensor } from '../checkpoint/safetensors.js';
 import type { TensorInfo, WeightSource } from '../weights.js';
 import type { GgufContainer, GgufTensor } from './read-container.js';
+import { ggufNames, permutedHeads, unpermuted } from './tensor-names.js';
 
 /** Elements widened at a time: the stored blocks of one tensor are never in memory as a whole beside its f32 values. */
 const chunkElements = 4 * 2 ** 20;
-
-const roleName: Readonly<Record<LinearRole, string>> = {
-  q: 'attn_q',
-  k: 'attn_k',
-  v: 'attn_v',
-  o: 'attn_output',
-  gate: 'ffn_gate',
-  up: 'ffn_up',
-  down: 'ffn_down',
-};
 
 /** Factors of the rotary frequencies, which long-context models have. */
 const ropeFactors = 'rope_freqs.weight';
@@ -30,7 +21,7 @@ export async function ggufWeights(
   { tensors: stored }: GgufContainer,
   config: DecoderConfig,
 ): Promise<WeightSource> {
-  const names = storedNames(config);
+  const names = ggufNames(config);
   const tensors = new Map<string, TensorInfo>();
   for (const [name, shape] of weightShapes(config)) {
     const tensor = stored.get(names.get(name)!);
@@ -57,31 +48,6 @@ export async function ggufWeights(
   };
 }
 
-/** llama.cpp's name of each weight. */
-function storedNames(config: DecoderConfig): ReadonlyMap<string, string> {
-  const names = new Map<string, string>([
-    [weightName.embedding, 'token_embd.weight'],
-    [weightName.finalNorm, 'output_norm.weight'],
-  ]);
-  if (!config.tiedEmbedding) names.set(weightName.head, 'output.weight');
-  for (let layer = 0; layer < config.layerCount; layer++) {
-    const block = `blk.${layer}`;
-    names.set(weightName.inputNorm(layer), `${block}.attn_norm.weight`);
-    names.set(weightName.postAttentionNorm(layer), `${block}.ffn_norm.weight`);
-    for (const role of linearRoles) names.set(weightName.linear(layer, role), `${block}.${roleName[role]}.weight`);
-    if (config.qkvBias) {
-      for (const role of ['q', 'k', 'v'] as const) {
-        names.set(weightName.bias(layer, role), `${block}.${roleName[role]}.bias`);
-      }
-    }
-    if (config.qkNorm) {
-      names.set(weightName.qNorm(layer), `${block}.attn_q_norm.weight`);
-      names.set(weightName.kNorm(layer), `${block}.attn_k_norm.weight`);
-    }
-  }
-  return names;
-}
-
 /** A tensor without a place in the decoder would change what llama.cpp computes; factors of 1 change nothing. */
 async function refuseUnknown(
   source: ByteSource,
@@ -104,27 +70,6 @@ async function refuseUnknown(
       fix: 'use a model without it',
     });
   }
-}
-
-/** The number of heads whose rows are permuted in the file, by weight; null for the others. */
-function permutedHeads(config: DecoderConfig): (name: string) => number | null {
-  const heads = new Map<string, number>();
-  // The converter writes llama's q and k so that the two rows of a rotary pair are neighbours.
-  if (config.modelType === 'llama' || config.modelType === 'mistral') {
-    for (let layer = 0; layer < config.layerCount; layer++) {
-      heads.set(weightName.linear(layer, 'q'), config.headCount);
-      heads.set(weightName.linear(layer, 'k'), config.kvHeadCount);
-    }
-  }
-  return (name) => heads.get(name) ?? null;
-}
-
-/** Where a stored row belongs: pair `p` of a head lies at rows 2p and 2p + 1 and belongs to p and p + headDim / 2. */
-function unpermuted(headDim: number): (row: number) => number {
-  return (row) => {
-    const inHead = row % headDim;
-    return row - inHead + (inHead >> 1) + (inHead & 1) * (headDim / 2);
-  };
 }
 
 /** A tensor widened to f32; each stored row goes where `place` says. */

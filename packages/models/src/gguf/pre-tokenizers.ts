@@ -102,3 +102,51 @@ export function preTokenization(pre: string | undefined, where: string): PreToke
     fix: 'use the Hugging Face checkpoint of this model',
   });
 }
+
+/** Ways in which tokenizers write the contractions: in any case, by a flag or in full, and plain as GPT-2's and ours. */
+const contractionForms = [contractions, "(?i:'s|'t|'re|'ve|'m|'ll|'d)", "'s|'t|'re|'ve|'m|'ll|'d"];
+
+/** A stage as text, without what makes no difference here: keys at their defaults, and how contractions are written. */
+function canonical(stage: StageJson): string {
+  if (stage.type === 'Sequence') return (stage['pretokenizers'] as StageJson[]).map(canonical).join(' ');
+  if (stage.type === 'ByteLevel') {
+    if (stage['add_prefix_space'] === true) return 'ByteLevel with a space in front';
+    return stage['use_regex'] === false ? 'ByteLevel' : `Isolated(${gpt2}) ByteLevel`;
+  }
+  if (stage.type === 'Digits' && stage['individual_digits'] === true) return 'Isolated(\\p{N})';
+  if (stage.type !== 'Split' || stage['invert'] === true) return JSON.stringify(stage);
+  const pattern = (stage['pattern'] as { Regex?: string }).Regex ?? JSON.stringify(stage['pattern']);
+  if (pattern === gpt2) return `${String(stage['behavior'])}(${gpt2})`;
+  const form = contractionForms.find((text) => pattern.startsWith(`${text}|`));
+  const same = form === undefined ? pattern : `${contractions}${pattern.slice(form.length)}`;
+  return `${String(stage['behavior'])}(${same})`;
+}
+
+/** Families by how they cut; of two that cut alike the one that merges alike. */
+const nameOf: readonly (readonly [family: string, name: string])[] = [
+  ['gpt2', 'gpt-2'],
+  ['digits', 'smollm'],
+  ['llama3', 'llama-bpe'],
+  ['threeDigits', 'dbrx'],
+  ['qwen2', 'qwen2'],
+  ['tekken', 'tekken'],
+  ['default', 'default'],
+];
+
+/**
+ * The name for `tokenizer.ggml.pre` under which llama.cpp cuts text as `preTokenizer` does; CheckpointError when it has
+ * none. Plain contractions, as in our own pattern, are taken for those in any case: texts differ where an apostrophe is
+ * followed by such letters in capitals and more letters.
+ */
+export function preTokenizerName(preTokenizer: StageJson | null, ignoreMerges: boolean, where: string): string {
+  const cut = preTokenizer === null ? '' : canonical(preTokenizer);
+  const found = nameOf.find(([family]) => {
+    const known = families[family]!;
+    return known.ignoreMerges === ignoreMerges && canonical(known.preTokenizer) === cut;
+  });
+  if (found !== undefined) return found[1];
+  throw new CheckpointError('llama.cpp has no name for how this tokenizer cuts text', {
+    where,
+    fix: 'run this model from the artefact, or use one with the tokenizer of GPT-2, SmolLM, Llama 3, Qwen2 or EdgeDesk',
+  });
+}

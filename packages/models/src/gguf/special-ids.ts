@@ -12,13 +12,13 @@ export interface SpecialIds {
   readonly addBos: boolean;
 }
 
+/** What ends a turn in one model or another. */
+export const turnEndTexts: readonly string[] = ['<|im_end|>', '<|eot_id|>', '<|end|>', '<end_of_turn>'];
+
 /** What ends a turn or a text in one model or another: the file names one, chats need all that it has. */
-const endTexts = [
-  '<|im_end|>',
-  '<|eot_id|>',
+export const endTexts: readonly string[] = [
+  ...turnEndTexts,
   '<|eom_id|>',
-  '<|end|>',
-  '<end_of_turn>',
   '<|endoftext|>',
   '<|end_of_text|>',
   '<EOT>',

@@ -15,7 +15,7 @@ export interface GgufTokenizer {
 }
 
 /** llama.cpp's token types. */
-const tokenType = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5 } as const;
+export const tokenType = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5 } as const;
 /** What the converter writes for rows of the embedding that no token has. */
 const padding = /^\[PAD\d+\]$/;
 

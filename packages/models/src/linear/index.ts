@@ -2,3 +2,4 @@ export * from './linear.js';
 export * from './pack.js';
 export * from './stored.js';
 export * from './to-dense.js';
+export * from './decoder-weights.js';

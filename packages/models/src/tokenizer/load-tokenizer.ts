@@ -41,7 +41,7 @@ function objectOf(value: unknown, where: string): Json {
 }
 
 /** One template, or a list of named ones of which `default` is meant. */
-function templateIn(value: unknown, where: string): string | null {
+export function templateIn(value: unknown, where: string): string | null {
   if (value === undefined || value === null) return null;
   if (typeof value === 'string') return value;
   if (Array.isArray(value)) {

@@ -42,18 +42,34 @@ export async function writeFileAtomic(
   path: string,
   ...content: readonly (Uint8Array | string)[]
 ): Promise<void> {
+  await fillFileAtomic(path, (file) => writeParts(file, content));
+}
+
+/** As `writeFileAtomic`, for a file larger than memory: `fill` writes into a hidden file beside `path`, which takes its place. */
+export async function fillFileAtomic<T>(
+  path: string,
+  fill: (file: Pick<FileWriter, 'write'>) => Promise<T>,
+): Promise<T> {
   const place = resolve(path);
-  await onDisk(path, async () => {
+  return onDisk(path, async () => {
     await mkdir(dirname(place), { recursive: true });
+    await removeAbandoned(place);
     const partial = sibling(place);
+    let result: T;
     try {
-      await writeWhole(partial, ...content);
+      const file = fileWriter(await open(partial, 'wx'));
+      try {
+        result = await fill(file);
+      } finally {
+        await file.close();
+      }
       await rename(partial, place);
     } catch (error) {
       await rm(partial, { force: true });
       throw error;
     }
     await syncFolder(dirname(place));
+    return result;
   });
 }
 
@@ -122,14 +138,21 @@ function fileWriter(file: FileHandle): FileWriter {
 async function writeWhole(path: string, ...content: readonly (Uint8Array | string)[]): Promise<void> {
   const writer = fileWriter(await open(path, 'wx'));
   try {
-    let offset = 0;
-    for (const part of content) {
-      const bytes = typeof part === 'string' ? new TextEncoder().encode(part) : part;
-      await writer.write(offset, bytes);
-      offset += bytes.byteLength;
-    }
+    await writeParts(writer, content);
   } finally {
     await writer.close();
+  }
+}
+
+async function writeParts(
+  file: Pick<FileWriter, 'write'>,
+  content: readonly (Uint8Array | string)[],
+): Promise<void> {
+  let offset = 0;
+  for (const part of content) {
+    const bytes = typeof part === 'string' ? new TextEncoder().encode(part) : part;
+    await file.write(offset, bytes);
+    offset += bytes.byteLength;
   }
 }
 
