@@ -2,6 +2,8 @@ export * from './calibration/calibration.js';
 export * from './cast.js';
 export * from './export/companions.js';
 export * from './export/genai-config.js';
+export * from './export/gptq-checkpoint.js';
+export * from './export/gptq-pack.js';
 export * from './export/model-files.js';
 export * from './export/write-artefact.js';
 export * from './model.js';

@@ -24,7 +24,8 @@ export interface CompressSettings {
  */
 export async function compressWithProgress(settings: CompressSettings, label: string): Promise<Manifest> {
   const { model, out, ...bits } = settings;
-  const progress = new Progress(label);
+  let progress = new Progress(label);
+  let calibrated = false;
   try {
     const manifest = await interruptible((signal) =>
       compress({
@@ -32,8 +33,17 @@ export async function compressWithProgress(settings: CompressSettings, label: st
         source: model,
         outDir: out,
         signal,
-        onProgress: ({ done, total, weight }) => progress.update(done, total, weight),
+        onProgress: ({ done, total, weight }) => {
+          if (calibrated) {
+            // Writing goes at another speed, so its time left is reckoned from here.
+            calibrated = false;
+            progress.finish();
+            progress = new Progress(label);
+          }
+          progress.update(done, total, weight);
+        },
         onSweep: ({ phase, done, total, roles, secondsLeft }) => {
+          calibrated = true;
           const what = phase === 'replay' ? 'taken over from before' : roles.join(', ');
           progress.update(done, total, `block ${done + 1} of ${total}: ${what}`, secondsLeft ?? undefined);
         },

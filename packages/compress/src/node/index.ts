@@ -1,3 +1,4 @@
 export * from './calibration-files.js';
 export * from './compress.js';
+export * from './export-model.js';
 export * from './work-folder.js';
