@@ -1,8 +1,9 @@
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RowFile } from '@edgedesk/eval';
 import { readRowFiles } from '@edgedesk/eval/node';
 import { DataError } from '@edgedesk/tensor';
+import type { Language } from '../terminal/language.js';
 
 const languages = ['zh', 'en'];
 
@@ -27,6 +28,18 @@ export async function readDevSet(packs: string): Promise<RowFile[]> {
   }
   if (sets.length > 0) return sets;
   throw new DataError('there are no test rows', { where: packs, fix: 'use a complete checkout' });
+}
+
+/** The business and the passages that the chat at the end of the tour answers from: those of a conversation of a pack. */
+export async function readShop(packs: string, language: Language): Promise<string | undefined> {
+  const file = join(packs, 'retail', language, 'test', 'conversations.jsonl');
+  if (!existsSync(file)) return undefined;
+  for (const { rows } of await readRowFiles([file])) {
+    const [first] = rows;
+    const opening = first?.kind === 'chat' ? first.messages[0] : undefined;
+    if (opening?.role === 'system') return opening.content;
+  }
+  return undefined;
 }
 
 function dataFiles(folder: string): string[] {

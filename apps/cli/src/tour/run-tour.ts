@@ -15,7 +15,7 @@ import { speedOf } from '../model/measure-speed.js';
 import { interruptible } from '../terminal/abort.js';
 import type { Language } from '../terminal/language.js';
 import { Progress } from '../terminal/progress.js';
-import { readDevSet } from './dev-set.js';
+import { readDevSet, readShop } from './dev-set.js';
 import { tourTexts } from './texts.js';
 import type { TourTexts } from './texts.js';
 
@@ -53,7 +53,7 @@ export async function runTour({ model = shipped, out, rows, language }: TourSett
       fix: 'train it with `npx edgedesk train models/edgedesk-base.recipe.yaml`, or name another with --model',
     });
   }
-  const { kind, path: checkpoint } = locateModel(model);
+  const { kind, path: checkpoint } = await locateModel(model);
   if (kind === 'artefact') {
     throw new CheckpointError('this is an artefact already', { where: model, fix: 'name a checkpoint' });
   }
@@ -82,7 +82,8 @@ export async function runTour({ model = shipped, out, rows, language }: TourSett
   process.stdout.write(`\n${reportTable(measured, { lang: language })}\n${texts.report(html, json)}\n`);
 
   const last = models.at(-1)!.path;
-  if (process.stdin.isTTY && process.stdout.isTTY && (await agrees(texts.offer))) await chat(last, language);
+  if (process.stdin.isTTY && process.stdout.isTTY && (await agrees(texts.offer)))
+    await chat(last, language, texts);
   else process.stdout.write(`${texts.next(last)}\n`);
 }
 
@@ -148,10 +149,12 @@ async function agrees(question: string): Promise<boolean> {
   }
 }
 
-async function chat(folder: string, language: Language): Promise<void> {
+async function chat(folder: string, language: Language, texts: TourTexts): Promise<void> {
+  const system = await readShop(join(checkout, 'packs'), language);
   const engine = await openArtefact(folder);
   try {
-    await chatInteractively(engine, {}, language);
+    if (system !== undefined) process.stdout.write(`\n${texts.shop(system)}\n`);
+    await chatInteractively(engine, system === undefined ? {} : { system }, language);
   } finally {
     await engine.close();
   }

@@ -8,6 +8,8 @@ export interface TourTexts {
   readonly measuring: (name: string) => string;
   readonly report: (html: string, json: string) => string;
   readonly offer: string;
+  /** `system`: the business and its passages. */
+  readonly shop: (system: string) => string;
   readonly next: (folder: string) => string;
 }
 
@@ -22,6 +24,7 @@ export const tourTexts: Readonly<Record<Language, TourTexts>> = {
     measuring: (name) => `Measuring the speed of ${name}`,
     report: (html, json) => `The report with plots is ${html}; the numbers are in ${json}.`,
     offer: 'Chat with the INT4 model now? [Y/n] ',
+    shop: (system) => `The model answers from these passages; ask about them.\n\n${system}\n`,
     next: (folder) =>
       `Chat later:      npx edgedesk chat ${folder}\nIn the browser:  npx edgedesk serve ${folder}`,
   },
@@ -34,6 +37,7 @@ export const tourTexts: Readonly<Record<Language, TourTexts>> = {
     measuring: (name) => `测量 ${name} 的速度`,
     report: (html, json) => `带图表的报告：${html}；数据：${json}。`,
     offer: '现在与 INT4 模型对话吗？[Y/n] ',
+    shop: (system) => `模型将根据下面的资料回答，可以就此提问。\n\n${system}\n`,
     next: (folder) => `以后对话：    npx edgedesk chat ${folder}\n在浏览器里：  npx edgedesk serve ${folder}`,
   },
 };
