@@ -1,5 +1,6 @@
 import { type ByteSource, CheckpointError, elementCount, f16ToF32, type FileStore } from '@edgedesk/tensor';
 import { readTokenizerFiles } from '../checkpoint/load-checkpoint.js';
+import { readJson } from '../checkpoint/read-json.js';
 import { missingTensor } from '../checkpoint/safetensors.js';
 import { weightShapes } from '../config.js';
 import { fuseDecoder } from '../decoder/fuse.js';
@@ -12,10 +13,16 @@ import { partSize, storedParts, storedSize } from '../linear/stored.js';
 import { loadTokenizer } from '../tokenizer/load-tokenizer.js';
 import { type Manifest, readManifest } from './manifest.js';
 
+const generationFile = 'generation_config.json';
+/** It has a dozen settings. */
+const maxGenerationBytes = 2 ** 20;
+
 /** An artefact's weights as they are stored, quantized values and all; the caller closes it. */
 export interface ArtefactWeights extends DecoderWeights {
   readonly manifest: Manifest;
   readonly tokenizerFiles: ReadonlyMap<string, string>;
+  /** `generation_config.json`; empty when there is none. */
+  readonly generation: Readonly<Record<string, unknown>>;
   close(): Promise<void>;
 }
 
@@ -33,6 +40,9 @@ export async function openArtefactWeights(store: FileStore): Promise<ArtefactWei
   const manifest = await readManifest(store);
   await loadTokenizer(store); // Refuses malformed files.
   const tokenizerFiles = await readTokenizerFiles(store);
+  const generation = (await store.has(generationFile))
+    ? await readJson(store, generationFile, maxGenerationBytes)
+    : {};
   const { config, quantization } = manifest;
   const formatOf = (weight: string): LinearFormat => quantization.overrides[weight] ?? quantization.default;
   const source = await store.open(`${manifest.model}_data`);
@@ -55,6 +65,7 @@ export async function openArtefactWeights(store: FileStore): Promise<ArtefactWei
       manifest,
       config,
       tokenizerFiles,
+      generation: generation as ArtefactWeights['generation'],
       linears,
       readVector: async (weight) => {
         const place = places.get(weight);

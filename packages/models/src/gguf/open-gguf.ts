@@ -42,3 +42,9 @@ export async function isGguf(source: ByteSource): Promise<boolean> {
   const bytes = await source.read(0, 4);
   return new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true) === ggufMagic;
 }
+
+/** Who says to have quantized the file; CheckpointError when it is malformed. */
+export async function readGgufWriter(source: ByteSource): Promise<string | undefined> {
+  const { metadata } = await readContainer(source);
+  return metadata.text('general.quantized_by');
+}
