@@ -5,6 +5,7 @@ import { chatCommand } from './commands/chat.js';
 import { compressCommand } from './commands/compress.js';
 import { evalCommand } from './commands/eval.js';
 import { inspectCommand } from './commands/inspect.js';
+import { pullCommand } from './commands/pull.js';
 import { serveCommand } from './commands/serve.js';
 import { tourCommand } from './commands/tour.js';
 import { trainCommand } from './commands/train.js';
@@ -54,9 +55,11 @@ Examples:
   edgedesk chat out/int4
 
 \`edgedesk COMMAND --help\` shows more examples. MODEL is an artefact folder (from \`compress\`), a checkpoint folder
-in the Hugging Face layout, or a GGUF file. Exit codes: 0 done, 1 bad input, 2 wrong usage, 130 interrupted.`,
+in the Hugging Face layout, a GGUF file, or hf:ORG/NAME[@REVISION][:FILE] on a hub (see \`edgedesk pull\`).
+Exit codes: 0 done, 1 bad input, 2 wrong usage, 130 interrupted.`,
     );
   const commands = [
+    pullCommand(),
     trainCommand(),
     compressCommand(),
     evalCommand(),

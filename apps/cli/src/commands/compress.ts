@@ -102,7 +102,7 @@ async function compress(model: string, options: CompressOptions): Promise<void> 
     import('../model/compress-model.js'),
     import('../model/locate-model.js'),
   ]);
-  const { kind, path } = locateModel(model);
+  const { kind, path } = await locateModel(model);
   if (kind === 'artefact') {
     throw new RecipeError('this is an artefact already', {
       where: model,

@@ -32,7 +32,7 @@ export interface Inspection {
 
 /** Reads a MODEL argument without loading it. CheckpointError when a file is not what its manifest says. */
 export async function inspectModel(model: string, verify: boolean): Promise<Inspection> {
-  const { kind, path } = locateModel(model);
+  const { kind, path } = await locateModel(model);
   return kind === 'artefact' ? inspectArtefact(openFolder(path), verify) : inspectCheckpoint(path);
 }
 

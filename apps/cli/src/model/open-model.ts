@@ -13,7 +13,7 @@ import { locateModel } from './locate-model.js';
  * goes when the program ends.
  */
 export async function artefactOf(model: string): Promise<string> {
-  const { kind, path } = locateModel(model);
+  const { kind, path } = await locateModel(model);
   if (kind === 'artefact') return path;
   const { compressWithProgress } = await import('./compress-model.js');
   const temporary = mkdtempSync(join(tmpdir(), 'edgedesk-'));

@@ -4,7 +4,13 @@ import type { HubTiming } from './limits.js';
 export interface HubResponse {
   readonly status: number;
   readonly headers: { get(name: string): string | null };
-  readonly body: AsyncIterable<Uint8Array> | null;
+  readonly body: { getReader(): HubBodyReader } | null;
+}
+
+/** The part of the web's stream reader that we use. */
+export interface HubBodyReader {
+  read(): Promise<{ readonly done: boolean; readonly value?: Uint8Array | undefined }>;
+  cancel(): Promise<void>;
 }
 
 /** The web's `fetch` where it shows redirects to the caller, as Node's does and a browser's does not. */

@@ -1,4 +1,4 @@
-export type { HubClient, HubFetch, HubResponse } from './client.js';
+export type { HubBodyReader, HubClient, HubFetch, HubResponse } from './client.js';
 export { chooseFiles, matchesGlob } from './file-choice.js';
 export { type HubTiming, hubLimits, hubTiming } from './limits.js';
 export { type HubStore, type Pulled, pullFiles, type PullOptions, type PullProgress } from './pull.js';

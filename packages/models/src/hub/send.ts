@@ -89,7 +89,7 @@ async function sendOnce(
   /** Waits for the network; whatever goes wrong closes the exchange. */
   const wait = async <T>(work: Promise<T>, ms: number, failed: (error: unknown) => PassingFailure): Promise<T> => {
     try {
-      return await within(work, ms, where);
+      return await within(work, ms, where, signal);
     } catch (error) {
       close();
       signal?.throwIfAborted();
@@ -104,27 +104,35 @@ async function sendOnce(
     origin: url.origin,
     close,
     async *read() {
-      const chunks = response.body?.[Symbol.asyncIterator]();
+      const reader = response.body?.getReader();
       const cut = (): PassingFailure => new PassingFailure('cut', 'the connection was cut', where);
       try {
-        while (chunks !== undefined) {
-          const { done, value } = await wait(chunks.next(), timing.stallMs, cut);
-          if (done === true) return;
-          yield value;
+        while (reader !== undefined) {
+          const { done, value } = await wait(reader.read(), timing.stallMs, cut);
+          if (done) return;
+          if (value !== undefined) yield value;
         }
       } finally {
         close();
+        // Node forgets the signal of a body whose request was collected as garbage; this closes the connection surely.
+        reader?.cancel().catch(() => undefined);
       }
     },
   };
 }
 
-function within<T>(work: Promise<T>, ms: number, where: string): Promise<T> {
+/** `work`, or a failure when it takes longer than `ms` or is called off. */
+function within<T>(work: Promise<T>, ms: number, where: string, signal?: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
     const late = (): void =>
       reject(new PassingFailure('stalled', `nothing has come for ${ms / 1000} seconds`, where));
+    const stop = (): void => reject(signal?.reason as Error);
     const timer = setTimeout(late, ms);
-    work.then(resolve, reject).finally(() => clearTimeout(timer));
+    signal?.addEventListener('abort', stop, { once: true });
+    void work.then(resolve, reject).finally(() => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', stop);
+    });
   });
 }
 
