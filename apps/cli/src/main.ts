@@ -4,6 +4,7 @@ import { benchCommand } from './commands/bench.js';
 import { chatCommand } from './commands/chat.js';
 import { compressCommand } from './commands/compress.js';
 import { evalCommand } from './commands/eval.js';
+import { exportCommand } from './commands/export.js';
 import { inspectCommand } from './commands/inspect.js';
 import { pullCommand } from './commands/pull.js';
 import { serveCommand } from './commands/serve.js';
@@ -62,6 +63,7 @@ Exit codes: 0 done, 1 bad input, 2 wrong usage, 130 interrupted.`,
     pullCommand(),
     trainCommand(),
     compressCommand(),
+    exportCommand(),
     evalCommand(),
     benchCommand(),
     chatCommand(),

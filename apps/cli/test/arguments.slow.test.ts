@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { runCli } from './run-cli.js';
 
-const commands = ['train', 'compress', 'eval', 'bench', 'chat', 'serve', 'inspect', 'tour'];
+const commands = ['train', 'compress', 'export', 'eval', 'bench', 'chat', 'serve', 'inspect', 'tour'];
 
 describe('help', () => {
   it('of the program lists every command and the exit codes', async () => {
@@ -24,6 +24,7 @@ describe('wrong usage exits with 2 and says why', () => {
     [['chat', 'x', '--loud'], /unknown option '--loud'/],
     [['chat'], /missing required argument 'model'/],
     [['compress', 'x', '--bits', '4'], /required option '--out <folder>'/],
+    [['export', 'x', '--format', 'onnx', '--out', 'y'], /Allowed choices are gguf, gptq/],
     [['eval', 'x'], /required option '--data/],
     [['serve', 'x', '--port', '99999'], /whole number from 0 to 65535/],
     [['chat', 'x', '--temperature', 'hot'], /number from 0 to 2/],
