@@ -116,7 +116,7 @@ function blockEncoder(linear: NBitLinear, type: WrittenType, where: string): Enc
         if (f16BitsToF32(bits) !== m) {
           throw new CheckpointError('Q4_1 stores the minimum of a group in 16 bits, and this one needs more', {
             where,
-            fix: 'export groups with zero points as Q5_0, or compress without them',
+            fix: 'export groups with zero points as Q5_0 (`--zero-points q5_0`), or compress without them',
           });
         }
         half(out, x, f32ToF16Bits(scales[g]!));
