@@ -3,7 +3,17 @@ import globals from 'globals';
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
-  { ignores: ['**/dist/**', '**/generated/**', '**/node_modules/**', 'runs/**', 'out/**', 'coverage/**', 'types/**'] },
+  {
+    ignores: [
+      '**/dist/**',
+      '**/generated/**',
+      '**/node_modules/**',
+      'runs/**',
+      'out/**',
+      'coverage/**',
+      'types/**',
+    ],
+  },
   js.configs.recommended,
   {
     files: ['**/*.ts'],

@@ -13,7 +13,8 @@ if (major < 20 || (major === 20 && minor < 19)) {
 } else {
   // Talking makes little garbage: a nursery that stays small saves some 25 MB of resident memory and costs no speed.
   // Its largest size is fixed when Node starts; whether it grows can be said until the first modules are loaded.
-  if (['serve', 'chat', 'bench'].includes(process.argv[2])) setFlagsFromString('--semi-space-growth-factor=1');
+  if (['serve', 'chat', 'bench'].includes(process.argv[2]))
+    setFlagsFromString('--semi-space-growth-factor=1');
   const { main } = await import(program.href);
   process.exitCode = await main(process.argv.slice(2));
 }
