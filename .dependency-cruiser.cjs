@@ -36,7 +36,7 @@ module.exports = {
       from: { path: '^(packages|apps)/([^/]+)/' },
       to: {
         path: '^(packages|apps)/[^/]+/src/(?!(node/|browser/)?index[.]ts$)',
-        pathNot: '^(packages|apps)/$2/',
+        pathNot: '^(packages|apps)/$2/|[.]case[.]ts$',
       },
     },
     ...Object.entries(allowed).map(([name, targets]) => ({
