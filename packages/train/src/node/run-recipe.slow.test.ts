@@ -101,6 +101,7 @@ describe('runRecipe', () => {
     await expect(runRecipe({ recipePath, outDir, backend })).rejects.toMatchObject({
       where: expect.stringMatching(/chat\.jsonl:1$/) as string,
     });
+    expect(await readdir(dirname(recipePath))).not.toContain('run');
     await expect(runRecipe({ recipePath: `${recipePath}.no`, outDir, backend })).rejects.toThrow(
       'the recipe cannot be read',
     );

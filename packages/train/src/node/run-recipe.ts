@@ -1,8 +1,8 @@
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { DecoderConfig } from '@edgedesk/models';
 import { chatMl } from '@edgedesk/models';
-import { CheckpointError, RecipeError, type OrtBackend } from '@edgedesk/tensor';
+import { CheckpointError, EdgeDeskError, RecipeError, type OrtBackend } from '@edgedesk/tensor';
 import { writeFileAtomic } from '@edgedesk/tensor/node';
 import { fromScratch, parameterCount } from '../initialise/initial-weights.js';
 import { parseRecipe } from '../recipe/parse-recipe.js';
@@ -58,19 +58,10 @@ export async function runRecipe(options: RunRecipeOptions): Promise<RunRecipeRes
       fix: 'resume it, or choose another folder',
     });
   }
-  await mkdir(outDir, { recursive: true });
-
-  const tokenizer = await recipeTokenizer(recipe, recipePath, outDir, onEvent);
-  const cache = new TokenCache(join(outDir, 'cache'), tokenizer.codec, onEvent);
-  const data = await loadRecipeData(recipe, recipePath, cache);
-  const base = recipe.base === undefined ? null : await loadBase(recipe, recipePath);
-  const config = base?.config ?? newConfig(recipe, tokenizer);
-  const trainer = makeTrainer(recipe, config, base, data, backend);
+  const { tokenizer, data, base, config, trainer, fingerprint } = await orNoFolder(outDir, () =>
+    prepare(recipe, outDir, checkpoints, options),
+  );
   try {
-    const fingerprint = fingerprintOf(recipe, [...data.keys, base?.key ?? '']);
-    if (options.resume) {
-      await checkpoints.restore(trainer, options.allowChanges ? null : fingerprint);
-    }
     const log = await TrainingLog.open(join(outDir, 'training-log.jsonl'), trainer.state);
     onEvent({
       type: 'start',
@@ -112,6 +103,41 @@ export async function runRecipe(options: RunRecipeOptions): Promise<RunRecipeRes
     return { outcome, outDir, modelDir };
   } finally {
     await trainer.release();
+  }
+}
+
+/** What a run needs before its first step. RecipeError, DataError or CheckpointError when the recipe asks for what is not there. */
+async function prepare(
+  recipe: Recipe,
+  outDir: string,
+  checkpoints: CheckpointFolder,
+  { recipePath, backend, resume, allowChanges, onEvent = () => undefined }: RunRecipeOptions,
+) {
+  const tokenizer = await recipeTokenizer(recipe, recipePath, outDir, onEvent);
+  const cache = new TokenCache(join(outDir, 'cache'), tokenizer.codec, onEvent);
+  const data = await loadRecipeData(recipe, recipePath, cache);
+  const base = recipe.base === undefined ? null : await loadBase(recipe, recipePath);
+  const config = base?.config ?? newConfig(recipe, tokenizer);
+  const fingerprint = fingerprintOf(recipe, [...data.keys, base?.key ?? '']);
+  const trainer = makeTrainer(recipe, config, base, data, backend);
+  try {
+    if (resume) await checkpoints.restore(trainer, allowChanges ? null : fingerprint);
+    return { tokenizer, data, base, config, trainer, fingerprint };
+  } catch (error) {
+    await trainer.release();
+    throw error;
+  }
+}
+
+/** Makes `folder` and works in it; input that is refused leaves no new folder behind. */
+async function orNoFolder<T>(folder: string, work: () => Promise<T>): Promise<T> {
+  const created = await mkdir(folder, { recursive: true });
+  try {
+    return await work();
+  } catch (error) {
+    if (created !== undefined && EdgeDeskError.isInstance(error))
+      await rm(created, { recursive: true, force: true });
+    throw error;
   }
 }
 
