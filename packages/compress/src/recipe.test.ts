@@ -49,7 +49,10 @@ describe('a recipe', () => {
       'recipe: there is no pass "prune"; use one of round-to-nearest, scale-search, gptq, cast.',
     ],
     [[{ pass: 'round-to-nearest', bits: 5 }], 'pass "round-to-nearest", bits: '],
-    [[{ pass: 'round-to-nearest', bits: 4, groupSize: 48 }], 'pass "round-to-nearest", groupSize: '],
+    [
+      [{ pass: 'round-to-nearest', bits: 4, groupSize: 48 }],
+      'pass "round-to-nearest", groupSize: Invalid option: expected one of 16|32|64|128',
+    ],
     [[{ pass: 'round-to-nearest', bits: 4, grp: 32 }], 'pass "round-to-nearest": Unrecognized key: "grp"'],
     [[{ bits: 4 }], 'recipe, 0, pass: '],
     [{ pass: 'cast' }, 'recipe: '],

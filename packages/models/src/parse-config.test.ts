@@ -75,6 +75,9 @@ describe('parseConfig', () => {
     expect(parseConfig(smol, { eos_token_id: [2, 0, 7], temperature: 0.6 }).eosTokenIds).toEqual([2, 0, 7]);
     expect(parseConfig(smol, {}).eosTokenIds).toEqual([2]);
     expect(() => parseConfig(smol, { eos_token_id: 'x' })).toThrow(/eos_token_id/);
+    expect(() => parseConfig(smol, { eos_token_id: 49152 }, 'm/config.json')).toThrow(
+      expect.objectContaining({ where: 'm/generation_config.json' }),
+    );
   });
 
   const refused: [string, Record<string, unknown>, RegExp][] = [

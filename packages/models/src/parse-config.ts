@@ -85,10 +85,15 @@ export function parseConfig(json: unknown, generation?: unknown, where = 'config
       { where, fix },
     );
   }
-  const eosTokenIds = [...new Set([...c.eos_token_id, ...generationEosIds(generation)])];
+  const generationWhere = where.replace(/config\.json$/, 'generation_config.json');
+  const generationIds = generationEosIds(generation, generationWhere);
+  const eosTokenIds = [...new Set([...c.eos_token_id, ...generationIds])];
   for (const id of eosTokenIds) {
     if (id >= c.vocab_size) {
-      throw new CheckpointError(`\`eos_token_id\` ${id} is outside the vocabulary of ${c.vocab_size}`, { where, fix });
+      throw new CheckpointError(`\`eos_token_id\` ${id} is outside the vocabulary of ${c.vocab_size}`, {
+        where: c.eos_token_id.includes(id) ? where : generationWhere,
+        fix: 'use the file that came with the model',
+      });
     }
   }
   return {
@@ -113,9 +118,9 @@ export function parseConfig(json: unknown, generation?: unknown, where = 'config
 }
 
 /** `generation_config.json` may be absent or of no use; only its end ids matter here. */
-function generationEosIds(generation: unknown): readonly number[] {
+function generationEosIds(generation: unknown, where: string): readonly number[] {
   if (generation === undefined) return [];
-  return check(z.looseObject({ eos_token_id: eosIds }), generation, 'generation_config.json').eos_token_id;
+  return check(z.looseObject({ eos_token_id: eosIds }), generation, where).eos_token_id;
 }
 
 function refuseUnsupported(modelType: DecoderConfig['modelType'], json: Json, where: string): void {

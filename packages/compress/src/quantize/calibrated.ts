@@ -16,13 +16,13 @@ import { plainSlot } from './plain-slot.js';
 import { searchScales } from './scale-search.js';
 
 const settings = z.strictObject({
-  bits: z.union([z.literal(2), z.literal(4), z.literal(8)]),
+  bits: z.literal([2, 4, 8]),
   /** Weights that share a scale. ONNX Runtime has kernels for these. */
-  groupSize: z.union([z.literal(16), z.literal(32), z.literal(64), z.literal(128)]).default(32),
+  groupSize: z.literal([16, 32, 64, 128]).default(32),
   /** A zero point for each group. */
   asymmetric: z.boolean().default(false),
   /** Bits of the embedding and the head; 32 and 16 leave them plain floats. @default `bits` */
-  embeddingBits: z.union([z.literal(2), z.literal(4), z.literal(8), z.literal(16), z.literal(32)]).optional(),
+  embeddingBits: z.literal([2, 4, 8, 16, 32]).optional(),
 });
 
 type Settings = z.output<typeof settings>;

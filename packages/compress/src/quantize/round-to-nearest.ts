@@ -40,13 +40,13 @@ export function roundToNearest(
 }
 
 const settings = z.strictObject({
-  bits: z.union([z.literal(2), z.literal(4), z.literal(8)]),
+  bits: z.literal([2, 4, 8]),
   /** Weights that share a scale. ONNX Runtime has kernels for these. */
-  groupSize: z.union([z.literal(16), z.literal(32), z.literal(64), z.literal(128)]).default(32),
+  groupSize: z.literal([16, 32, 64, 128]).default(32),
   /** A zero point for each group: a little better and `bits / groupSize` bits a weight larger. */
   asymmetric: z.boolean().default(false),
   /** Bits of the embedding and the head; 32 and 16 leave them plain floats. @default `bits` */
-  embeddingBits: z.union([z.literal(2), z.literal(4), z.literal(8), z.literal(16), z.literal(32)]).optional(),
+  embeddingBits: z.literal([2, 4, 8, 16, 32]).optional(),
 });
 
 /** The baseline of every method: no data, seconds of work; at 4 bits small models lose noticeably. */

@@ -15,6 +15,8 @@ export interface TokenizerParts {
   readonly namedTokens?: NamedTokens;
   /** For messages. @default 'tokenizer.json' */
   readonly where?: string;
+  /** File of the chat template, for messages. @default `where` */
+  readonly templateWhere?: string;
 }
 
 /** Text of every kind that the pipeline's stages treat differently, to find a broken stage when loading. */
@@ -25,7 +27,7 @@ export function createTokenizer(parts: TokenizerParts): Tokenizer {
   const where = parts.where ?? 'tokenizer.json';
   const json = parseTokenizerJson(parts.json, where);
   const template =
-    typeof parts.chatTemplate !== 'string' ? null : new ChatTemplate(parts.chatTemplate, parts.namedTokens ?? {}, where);
+    typeof parts.chatTemplate !== 'string' ? null : new ChatTemplate(parts.chatTemplate, parts.namedTokens ?? {}, parts.templateWhere ?? where);
   try {
     const tokenizer = new BpeTokenizer(json, template, where);
     tokenizer.decode(tokenizer.encode(probe, { allowSpecial: true }));

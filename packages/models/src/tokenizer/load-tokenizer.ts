@@ -24,14 +24,15 @@ export async function loadTokenizer(store: FileStore): Promise<Tokenizer> {
       )
     : {};
   const file = 'chat_template.jinja';
+  const inConfig = templateIn(config['chat_template'], `${store.name}/tokenizer_config.json`);
   const chatTemplate =
-    templateIn(config['chat_template'], `${store.name}/tokenizer_config.json`) ??
-    ((await store.has(file)) ? await store.readText(file, 4 * maxTemplateLength) : null);
+    inConfig ?? ((await store.has(file)) ? await store.readText(file, 4 * maxTemplateLength) : null);
   return createTokenizer({
     json,
     chatTemplate,
     namedTokens: namedTokens(config),
     where: `${store.name}/tokenizer.json`,
+    templateWhere: `${store.name}/${inConfig === null ? file : 'tokenizer_config.json'}`,
   });
 }
 
