@@ -1,5 +1,5 @@
-import { Template } from '@huggingface/jinja';
 import { CheckpointError } from '@edgedesk/tensor';
+import { BoundedTemplate } from './bounded-template.js';
 import type { ChatMessage } from './tokenizer.js';
 
 /** A longer template is no chat template; the longest public ones have about 20,000 characters. */
@@ -10,7 +10,7 @@ export type NamedTokens = Readonly<Partial<Record<'bos_token' | 'eos_token' | 'p
 
 /** A model's chat template: conversation in, text out. */
 export class ChatTemplate {
-  private readonly template: Template;
+  private readonly template: BoundedTemplate;
   private openingText: string | undefined;
 
   /** CheckpointError when the template cannot be parsed. */
@@ -25,7 +25,7 @@ export class ChatTemplate {
       });
     }
     try {
-      this.template = new Template(source);
+      this.template = new BoundedTemplate(source);
     } catch (cause) {
       throw new CheckpointError(`the chat template cannot be parsed (${reason(cause)})`, {
         where,

@@ -102,6 +102,11 @@ describe('the loss mask', () => {
     const strict = withTemplate(`{{ raise_exception('Roles must alternate') }}`);
     expect(() => strict.applyChatTemplate(conversation)).toThrow(/refuses the conversation \(.*Roles must alternate/);
     expect(() => withTemplate('{% for %}')).toThrow(/cannot be parsed/);
+    const endless = withTemplate(`{% for a in range(4000) %}{% for b in range(4000) %}x{% endfor %}{% endfor %}`);
+    expect(() => endless.applyChatTemplate(conversation)).toThrow(/more than \d+ steps/);
+    const wide = withTemplate(`{% for a in range(1000000000) %}x{% endfor %}`);
+    expect(() => wide.applyChatTemplate(conversation)).toThrow(/range\(\) of 1000000000/);
+    expect(withTemplate(`{{ range(1, 6, 2) | join }}{{ range(3, 0, -1) | join }}{{ strftime_now('%%%Y') }}`).applyChatTemplate([])).toMatch(/^135321%20\d\d$/);
   });
 });
 
