@@ -31,7 +31,8 @@ module.exports = {
     },
     {
       name: 'no-cross-package-internals',
-      comment: 'Packages are imported through their exports, never by a path into src. Tests may share their cases.',
+      comment:
+        'Packages are imported through their exports, never by a path into src. Tests may share their cases.',
       severity: 'error',
       from: { path: '^(packages|apps)/([^/]+)/' },
       to: {
