@@ -34,6 +34,20 @@ describe('Progress', () => {
     expect(written[1]).toBe(`\r${esc}[2K${`Job: 0 %, ${'x'.repeat(100)}`.slice(0, 39)}`);
     expect(written[2]).toBe(`\r${esc}[2K`);
   });
+
+  it('redraws a block above the line and clears both', () => {
+    const { written, progress, pass } = watch(true);
+    progress.above('one\ntwo');
+    for (const step of [1, 2]) {
+      pass(1000);
+      progress.update(step, 4);
+    }
+    progress.finish();
+    const esc = String.fromCharCode(27);
+    expect(written[1]).toBe(`\r${esc}[2Kone\ntwo\nJob: 25 %, about 3.0 s left`);
+    expect(written[2]).toBe(`\r${esc}[2K${esc}[2A${esc}[Jone\ntwo\nJob: 50 %, about 2.0 s left`);
+    expect(written[3]).toBe(`\r${esc}[2K${esc}[2A${esc}[J`);
+  });
 });
 
 describe('formats', () => {

@@ -75,17 +75,21 @@ export class Progress {
   }
 
   #draw(text: string): void {
-    this.#erase();
+    const erasure = this.#erasure();
     this.#open = true;
     const block = this.#block === '' ? '' : `${this.#block}\n`;
     this.#drawnAbove = block.split('\n').length - 1;
-    this.stream.write(`${block}${text.slice(0, this.columns - 1)}`);
+    this.stream.write(`${erasure}${block}${text.slice(0, this.columns - 1)}`);
   }
 
   #erase(): void {
-    if (!this.#open) return;
-    const up = this.#drawnAbove > 0 ? `\u001b[${this.#drawnAbove}A\u001b[J` : '';
-    this.stream.write(`\r\u001b[2K${up}`);
+    if (this.#open) this.stream.write(this.#erasure());
     this.#open = false;
+  }
+
+  /** What clears the current line and the block above it. */
+  #erasure(): string {
+    const up = this.#open && this.#drawnAbove > 0 ? `\u001b[${this.#drawnAbove}A\u001b[J` : '';
+    return `\r\u001b[2K${up}`;
   }
 }
