@@ -2,10 +2,10 @@ import { readFileSync } from 'node:fs';
 import type { DecoderConfig } from '@edgedesk/models';
 import { weightShapes } from '@edgedesk/models';
 import type { Tensor } from '@edgedesk/tensor';
-import { elementCount, tensor } from '@edgedesk/tensor';
+import { tensor } from '@edgedesk/tensor';
 import { nodeBackend } from '@edgedesk/tensor/node';
-import { crc32 } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
+import { referenceConfigs, referenceWeight as weight } from '../../../models/src/decoder/reference.case.js';
 import { buildTrainingGraph, gradientOf } from './training-graph.js';
 
 interface Reference {
@@ -22,41 +22,6 @@ interface Reference {
 const reference = JSON.parse(
   readFileSync(new URL('fixtures/reference-gradients.json', import.meta.url), 'utf8'),
 ) as Reference;
-
-const base: DecoderConfig = {
-  modelType: 'llama',
-  vocabSize: 40,
-  hiddenSize: 32,
-  intermediateSize: 48,
-  layerCount: 2,
-  headCount: 4,
-  kvHeadCount: 2,
-  headDim: 8,
-  contextLength: 64,
-  ropeTheta: 10000,
-  normEpsilon: 1e-5,
-  tiedEmbedding: true,
-  qkvBias: false,
-  qkNorm: false,
-  bosTokenId: null,
-  eosTokenIds: [0],
-  padTokenId: null,
-};
-const configs: Record<string, DecoderConfig> = {
-  'llama-tied': base,
-  'llama-untied': { ...base, headDim: 16, tiedEmbedding: false },
-  'qwen2-bias': { ...base, modelType: 'qwen2', qkvBias: true },
-  'qwen3-qk-norm': { ...base, modelType: 'qwen3', headDim: 16, qkNorm: true },
-};
-
-function weight(name: string, shape: readonly number[]): Float32Array {
-  const key = crc32(name);
-  return Float32Array.from(
-    { length: elementCount(shape) },
-    (_, i) =>
-      0.3 * Math.sin((i + 1) * (0.7 + (key % 1000) / 1000) + (key % 97)) + (name.includes('norm') ? 1 : 0),
-  );
-}
 
 async function step(config: DecoderConfig, chunk: number): Promise<Map<string, Float32Array>> {
   const { tokens, lossRows, lossWeights } = reference;
@@ -93,7 +58,7 @@ async function step(config: DecoderConfig, chunk: number): Promise<Map<string, F
   return new Map(Object.entries(outputs).map(([name, t]) => [name, t.data as Float32Array]));
 }
 
-describe.each(Object.entries(configs))('%s', (label, config) => {
+describe.each(Object.entries(referenceConfigs))('%s', (label, config) => {
   test.each([2, 64])(
     'loss and every gradient equal float64 autograd (head in chunks of %d)',
     async (chunk) => {
