@@ -1,4 +1,4 @@
-import { formatOf, weightName } from '@edgedesk/models';
+import { formatOf, toDense, weightName } from '@edgedesk/models';
 import { EdgeDeskError } from '@edgedesk/tensor';
 import { describe, expect, it } from 'vitest';
 import { generatedWeights, tinyConfig } from './model.case.js';
@@ -32,6 +32,27 @@ describe('a recipe', () => {
       expect(formatOf(linear), name).toEqual(slot.format);
       expect(linear.shape).toEqual(slot.shape);
     }
+  });
+
+  it('stores 3 bits in 4, and 2 there too when told so', async () => {
+    const settings = {
+      bits: 3,
+      embeddingBits: 2,
+      formats: { [weightName.linear(0, 'v')]: { bits: 8, groupSize: 64 } },
+    };
+    const three = await applyRecipe(model, [{ pass: 'round-to-nearest', ...settings }]);
+    const format = (of: typeof three, name: string) => of.linears.get(name)!.format;
+    const grid = { kind: 'nbit', groupSize: 32, asymmetric: false };
+    expect(format(three, weightName.linear(1, 'down'))).toEqual({ ...grid, bits: 4, levelBits: 3 });
+    expect(format(three, weightName.linear(0, 'v'))).toEqual({ ...grid, bits: 8, groupSize: 64 });
+    expect(format(three, weightName.embedding)).toEqual({ ...grid, bits: 2 });
+    const wide = await applyRecipe(model, [{ pass: 'round-to-nearest', ...settings, storedBits: 4 }]);
+    expect(format(wide, weightName.embedding)).toEqual({ ...grid, bits: 4, levelBits: 2 });
+    // The container changes where a level stands in it, and nothing about the weights.
+    const name = weightName.embedding;
+    const dense = async (of: typeof three) => toDense(await of.linears.get(name)!.read());
+    expect(await dense(wide)).toEqual(await dense(three));
+    expect(wide.provenance.at(-1)!.settings).toMatchObject({ storedBits: 4, formatsByName: 1 });
   });
 
   it('composes: float16 first, then 8 bits', async () => {
@@ -83,13 +104,16 @@ describe('--bits', () => {
       { pass: 'gptq', bits: 4, embeddingBits: 8 },
     ]);
     expect(recipeForBits({ bits: 8, method: 'search' })).toEqual([{ pass: 'scale-search', bits: 8 }]);
+    expect(recipeForBits({ bits: 3, storedBits: 8 })).toEqual([
+      { pass: 'round-to-nearest', bits: 3, storedBits: 8 },
+    ]);
     expect(needsCalibration(recipeForBits({ bits: 4, method: 'gptq' }))).toBe(true);
     expect(needsCalibration(recipeForBits({ bits: 4 }))).toBe(false);
   });
 
   it('refuses what makes no sense', async () => {
     expect(await sentenceOf(() => recipeForBits({ bits: 5 as 4 }))).toBe(
-      'bits: 5 bits cannot be stored; use 32, 16, 8 or 4.',
+      'bits: 5 bits cannot be stored; use one of 32, 16, 8, 4, 3, 2.',
     );
     expect(await sentenceOf(() => recipeForBits({ bits: 4, method: 'awq' as 'gptq' }))).toBe(
       'method: there is no method "awq"; use one of rtn, search, gptq.',
@@ -97,6 +121,9 @@ describe('--bits', () => {
     expect(await sentenceOf(() => recipeForBits({ bits: 16, method: 'gptq' }))).toContain('plain floats');
     expect(await sentenceOf(() => recipeForBits({ bits: 16, embeddingBits: 8 }))).toContain(
       'all weights alike',
+    );
+    expect(await sentenceOf(() => recipeForBits({ bits: 3, storedBits: 2 }))).toBe(
+      'stored bits: 3 bits do not fit into 2; leave it out, or store them in more.',
     );
     expect(await sentenceOf(() => recipeForBits({ bits: 16, groupSize: 32 }))).toContain('have no groups');
     expect(await sentenceOf(() => recipeForBits({ bits: 32, asymmetric: true }))).toContain('have no groups');

@@ -53,7 +53,7 @@ function passesOf(recipe: unknown): { pass: Pass; settings: Record<string, unkno
   });
 }
 
-/** How 8 and 4 bits are found: rounding, rounding with searched scales, or GPTQ; the last two look at text. */
+/** How 8 and fewer bits are found: rounding, rounding with searched scales, or GPTQ; the last two look at text. */
 export const methods = ['rtn', 'search', 'gptq'] as const;
 export type Method = (typeof methods)[number];
 
@@ -63,9 +63,15 @@ const methodPass: Readonly<Record<Method, string>> = {
   gptq: gptqPass.name,
 };
 
+/** Bits of information in a weight. */
+export const bitsChoices = [32, 16, 8, 4, 3, 2] as const;
+export type BitsChoice = (typeof bitsChoices)[number];
+
 /** What `edgedesk compress MODEL --bits N` means. */
 export interface BitsOptions {
-  readonly bits: 32 | 16 | 8 | 4;
+  readonly bits: BitsChoice;
+  /** Container of the levels, no narrower than these bits. @default the narrowest; 3 bits are stored in 4 */
+  readonly storedBits?: 8 | 4 | 2;
   /** @default 'rtn' */
   readonly method?: Method;
   /** @default 32 */
@@ -73,13 +79,14 @@ export interface BitsOptions {
   /** @default false */
   readonly asymmetric?: boolean;
   /** Bits of the embedding and the head. @default `bits` */
-  readonly embeddingBits?: 32 | 16 | 8 | 4;
+  readonly embeddingBits?: BitsChoice;
 }
 
 /** The recipe of a plain number of bits. RecipeError when groups are asked for where nothing is grouped. */
 export function recipeForBits(options: BitsOptions): readonly RecipeStep[] {
-  const { bits, method = 'rtn', groupSize, asymmetric, embeddingBits } = options;
+  const { bits, method = 'rtn', storedBits, groupSize, asymmetric, embeddingBits } = options;
   const grouped = {
+    ...(storedBits === undefined ? {} : { storedBits }),
     ...(groupSize === undefined ? {} : { groupSize }),
     ...(asymmetric === undefined ? {} : { asymmetric }),
     ...(embeddingBits === undefined ? {} : { embeddingBits }),
@@ -90,29 +97,37 @@ export function recipeForBits(options: BitsOptions): readonly RecipeStep[] {
       fix: `use one of ${methods.join(', ')}`,
     });
   }
-  if (bits === 8 || bits === 4) return [{ pass: methodPass[method], bits, ...grouped }];
-  if (bits !== 32 && bits !== 16) {
+  if (!bitsChoices.includes(bits)) {
     throw new RecipeError(`${String(bits)} bits cannot be stored`, {
       where: 'bits',
-      fix: 'use 32, 16, 8 or 4',
+      fix: `use one of ${bitsChoices.join(', ')}`,
     });
+  }
+  if (bits !== 32 && bits !== 16) {
+    if (storedBits !== undefined && storedBits < bits) {
+      throw new RecipeError(`${bits} bits do not fit into ${storedBits}`, {
+        where: 'stored bits',
+        fix: 'leave it out, or store them in more',
+      });
+    }
+    return [{ pass: methodPass[method], bits, ...grouped }];
   }
   if (method !== 'rtn') {
     throw new RecipeError(`${bits}-bit weights are plain floats, which "${method}" has nothing to do with`, {
       where: 'method',
-      fix: 'leave it out, or choose 8 or 4 bits',
+      fix: 'leave it out, or choose 8 or fewer bits',
     });
   }
   if (embeddingBits !== undefined && embeddingBits !== bits) {
     throw new RecipeError(`${bits}-bit models store all weights alike`, {
       where: 'embedding bits',
-      fix: 'leave it out, or choose 8 or 4 bits for the model',
+      fix: 'leave it out, or choose 8 or fewer bits for the model',
     });
   }
-  if (groupSize !== undefined || asymmetric) {
+  if (groupSize !== undefined || storedBits !== undefined || asymmetric) {
     throw new RecipeError(`${bits}-bit weights have no groups`, {
-      where: groupSize === undefined ? 'asymmetric' : 'group size',
-      fix: 'leave it out, or choose 8 or 4 bits',
+      where: groupSize !== undefined ? 'group size' : asymmetric ? 'asymmetric' : 'stored bits',
+      fix: 'leave it out, or choose 8 or fewer bits',
     });
   }
   return bits === 32 ? [] : [{ pass: castPass.name, storage: 'f16' }];

@@ -11,26 +11,32 @@ interface CompressOptions {
   readonly calibration?: readonly string[];
   readonly calibrationTokens?: number;
   readonly embeddingBits?: string;
+  readonly storedBits?: string;
   readonly group?: number;
   readonly asymmetric?: boolean;
   readonly out: string;
   readonly json?: JsonTarget;
 }
 
-const bitChoices = [32, 16, 8, 4] as const;
+const bitChoices = [32, 16, 8, 4, 3, 2] as const;
+const storedChoices = [8, 4, 2] as const;
 const methodChoices = ['rtn', 'search', 'gptq'] as const;
 
 export function compressCommand(): Command {
   return new Command('compress')
     .description('Write a checkpoint as an artefact with fewer bits a weight')
     .argument('<model>', 'checkpoint folder in the Hugging Face layout, or a GGUF file')
-    .requiredOption('--bits <n>', `bits a weight: ${bitChoices.join(', ')}`)
+    .requiredOption('--bits <n>', `bits of information in a weight: ${bitChoices.join(', ')}`)
     .requiredOption('--out <folder>', 'folder to write; an earlier artefact there is replaced')
-    .option('--group <n>', 'weights that share a scale, with 8 and 4 bits (default: 32)', wholeNumber(1))
-    .option('--asymmetric', 'give each group a zero point too, with 8 and 4 bits')
+    .option(
+      '--stored-bits <n>',
+      'store them in no fewer than these: 3 are always stored in 4, and some runtimes have no kernels for 2',
+    )
+    .option('--group <n>', 'weights that share a scale, with 8 and fewer bits (default: 32)', wholeNumber(1))
+    .option('--asymmetric', 'give each group a zero point too, with 8 and fewer bits')
     .option(
       '--method <name>',
-      'how 8 and 4 bits are found: rtn (rounding), search (scales by what the inputs matter) or gptq (best)',
+      'how 8 and fewer bits are found: rtn (rounding), search (scales by what the inputs matter) or gptq (best)',
       'rtn',
     )
     .option(
@@ -55,12 +61,12 @@ Examples:
     .action(compress);
 }
 
-function parseBits(text: string, where: string): (typeof bitChoices)[number] {
-  const bits = bitChoices.find((choice) => String(choice) === text);
+function parseBits<Bits extends number>(text: string, where: string, choices: readonly Bits[]): Bits {
+  const bits = choices.find((choice) => String(choice) === text);
   if (bits !== undefined) return bits;
   throw new RecipeError(`a weight cannot be given ${text} bits`, {
     where,
-    fix: `choose one of ${bitChoices.join(', ')}`,
+    fix: `choose one of ${choices.join(', ')}`,
   });
 }
 
@@ -93,11 +99,12 @@ function calibrationOf(options: CompressOptions, method: string): CalibrationFil
 }
 
 async function compress(model: string, options: CompressOptions): Promise<void> {
-  const bits = parseBits(options.bits, '--bits');
+  const bits = parseBits(options.bits, '--bits', bitChoices);
   const method = parseMethod(options.method);
   const calibration = calibrationOf(options, method);
   const embeddingBits =
-    options.embeddingBits === undefined ? undefined : parseBits(options.embeddingBits, '--embedding-bits');
+    options.embeddingBits && parseBits(options.embeddingBits, '--embedding-bits', bitChoices);
+  const storedBits = options.storedBits && parseBits(options.storedBits, '--stored-bits', storedChoices);
   const [{ compressWithProgress }, { locateModel }] = await Promise.all([
     import('../model/compress-model.js'),
     import('../model/locate-model.js'),
@@ -116,14 +123,22 @@ async function compress(model: string, options: CompressOptions): Promise<void> 
       bits,
       method,
       ...(calibration === undefined ? {} : { calibration }),
-      ...(embeddingBits === undefined ? {} : { embeddingBits }),
+      ...(embeddingBits ? { embeddingBits } : {}),
+      ...(storedBits ? { storedBits } : {}),
       ...(options.group === undefined ? {} : { groupSize: options.group }),
       ...(options.asymmetric === undefined ? {} : { asymmetric: options.asymmetric }),
     },
     `Compressing ${model}`,
   );
-  const { name, sizeBytes, parameters, bitsPerWeight } = manifest;
-  const report = { name, out: options.out, sizeBytes, parameters, bitsPerWeight };
+  const { name, sizeBytes, parameters, bitsPerWeight, informationBitsPerWeight } = manifest;
+  const report = {
+    name,
+    out: options.out,
+    sizeBytes,
+    parameters,
+    bitsPerWeight,
+    ...(informationBitsPerWeight === undefined ? {} : { informationBitsPerWeight }),
+  };
   if (await writeJson(options.json, report)) return;
   process.stdout.write(`${options.out}: try it with \`edgedesk chat ${options.out}\`.\n`);
 }

@@ -1,20 +1,15 @@
 import { compress } from '@edgedesk/compress/node';
-import type { Method } from '@edgedesk/compress';
+import type { BitsOptions } from '@edgedesk/compress';
 import type { CalibrationFiles } from '@edgedesk/compress/node';
 import type { Manifest } from '@edgedesk/models';
 import { interruptible } from '../terminal/abort.js';
 import { formatBytes } from '../terminal/format.js';
 import { Progress } from '../terminal/progress.js';
 
-export interface CompressSettings {
+export interface CompressSettings extends BitsOptions {
   /** Checkpoint folder or GGUF file. */
   readonly model: string;
   readonly out: string;
-  readonly bits: 32 | 16 | 8 | 4;
-  readonly groupSize?: number;
-  readonly asymmetric?: boolean;
-  readonly embeddingBits?: 32 | 16 | 8 | 4;
-  readonly method?: Method;
   readonly calibration?: CalibrationFiles;
 }
 
@@ -49,7 +44,12 @@ export async function compressWithProgress(settings: CompressSettings, label: st
         },
       }),
     );
-    progress.finish(`${formatBytes(manifest.sizeBytes)}, ${manifest.bitsPerWeight.toFixed(2)} bits a weight`);
+    const { sizeBytes, bitsPerWeight, informationBitsPerWeight } = manifest;
+    const used =
+      informationBitsPerWeight === undefined
+        ? ''
+        : ` (${informationBitsPerWeight.toFixed(2)} of information)`;
+    progress.finish(`${formatBytes(sizeBytes)}, ${bitsPerWeight.toFixed(2)} bits a weight${used}`);
     return manifest;
   } catch (error) {
     progress.finish();

@@ -3,6 +3,7 @@ import {
   configJson,
   fingerprint,
   fuseDecoder,
+  informationBits,
   manifestPath,
   sameFormat,
   writeWeights,
@@ -77,6 +78,7 @@ export async function writeArtefact(options: ExportOptions): Promise<Manifest> {
   }
   const parameters = parameterCount(model.config);
   const sizeBytes = entries[0]!.sizeBytes + entries[1]!.sizeBytes;
+  const unused = unusedBits(model);
   const manifest: Manifest = {
     format: 1,
     name: model.name,
@@ -86,6 +88,7 @@ export async function writeArtefact(options: ExportOptions): Promise<Manifest> {
     parameters,
     sizeBytes,
     bitsPerWeight: (sizeBytes * 8) / parameters,
+    ...(unused === 0 ? {} : { informationBitsPerWeight: (sizeBytes * 8 - unused) / parameters }),
     provenance: [...model.provenance],
     files: entries,
   };
@@ -119,16 +122,29 @@ async function writeModel(options: ExportOptions, files: ModelFiles): Promise<vo
   await folder.writeFile(files.model, encodeModel(fused.graph, { graphName: 'decoder' }));
 }
 
+/** Bits of levels that are stored and carry no information. */
+function unusedBits(model: Model): number {
+  let bits = 0;
+  for (const { format, shape } of model.linears.values()) {
+    if (format.kind === 'nbit') bits += (format.bits - informationBits(format)) * shape[0] * shape[1];
+  }
+  return bits;
+}
+
+/** Equal for writers and readers of a manifest, where `sameFormat` is about packing. */
+const isFormat = (a: LinearFormat, b: LinearFormat): boolean =>
+  sameFormat(a, b) && informationBits(a) === informationBits(b);
+
 /** The format that most weights of the model have, and the others by name. */
 function usualFormat(model: Model): { default: LinearFormat; overrides: Record<string, LinearFormat> } {
   const weightsIn: { format: LinearFormat; count: number }[] = [];
   for (const { format, shape } of model.linears.values()) {
-    const known = weightsIn.find((entry) => sameFormat(entry.format, format));
+    const known = weightsIn.find((entry) => isFormat(entry.format, format));
     if (known) known.count += shape[0] * shape[1];
     else weightsIn.push({ format, count: shape[0] * shape[1] });
   }
   const usual = weightsIn.reduce((a, b) => (b.count > a.count ? b : a)).format;
-  const others = [...model.linears].filter(([, slot]) => !sameFormat(slot.format, usual));
+  const others = [...model.linears].filter(([, slot]) => !isFormat(slot.format, usual));
   return { default: usual, overrides: Object.fromEntries(others.map(([name, slot]) => [name, slot.format])) };
 }
 

@@ -5,11 +5,15 @@ import { join } from 'node:path';
 import {
   chatMlSpecialTokens,
   chatMlTokenizerFiles,
+  formatOf,
   loadTokenizer,
+  openArtefactWeights,
   readManifest,
   trainByteLevelBpe,
   verifyArtefact,
+  weightName,
 } from '@edgedesk/models';
+import type { NBitLinear } from '@edgedesk/models';
 import { nodeSha256, saveCheckpoint } from '@edgedesk/models/node';
 import { EdgeDeskError } from '@edgedesk/tensor';
 import { openFolder } from '@edgedesk/tensor/node';
@@ -83,6 +87,21 @@ describe('compress with calibration', () => {
     });
     expect(manifest.quantization.overrides['model.embed_tokens.weight']).toMatchObject({ bits: 8 });
     expect(existsSync(workFolder(inRoot('gptq')).path)).toBe(false);
+  });
+
+  it('tells 3 bits of information from the 4 that they are stored in', async () => {
+    await gptqTo('three', { bits: 3, embeddingBits: 8 } as Partial<CompressOptions>);
+    const store = openFolder(inRoot('three'));
+    const manifest = await readManifest(store);
+    expect(manifest.quantization.default).toMatchObject({ bits: 4, levelBits: 3 });
+    const { parameters, bitsPerWeight, informationBitsPerWeight } = manifest;
+    const inLayers = parameters - tinyConfig.vocabSize * tinyConfig.hiddenSize - 5 * tinyConfig.hiddenSize;
+    expect(bitsPerWeight - informationBitsPerWeight!).toBeCloseTo(inLayers / parameters, 12);
+    const { linears, close } = await openArtefactWeights(store);
+    for (const [name, slot] of linears) expect(formatOf(await slot.read()), name).toEqual(slot.format);
+    const levels = ((await linears.get(weightName.linear(1, 'up'))!.read()) as NBitLinear).levels;
+    expect([Math.min(...levels), Math.max(...levels)]).toEqual([4, 11]);
+    await close();
   });
 
   it('leaves the embedding alone when told so', async () => {

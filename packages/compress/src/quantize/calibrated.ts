@@ -1,7 +1,6 @@
-import type { NBitFormat } from '@edgedesk/models';
+import type { LinearFormat, NBitFormat } from '@edgedesk/models';
 import { weightName } from '@edgedesk/models';
 import { RecipeError } from '@edgedesk/tensor';
-import { z } from 'zod';
 import { Gemm } from '../linear-algebra/gemm.js';
 import type { LinearSlot, Model } from '../model.js';
 import { denseWeight, withLinears } from '../model.js';
@@ -14,18 +13,8 @@ import { factorHessian, gptq } from './gptq.js';
 import { roundToGrids } from './grid.js';
 import { plainSlot } from './plain-slot.js';
 import { searchScales } from './scale-search.js';
-
-const settings = z.strictObject({
-  bits: z.literal([2, 4, 8]),
-  /** Weights that share a scale. ONNX Runtime has kernels for these. */
-  groupSize: z.literal([16, 32, 64, 128]).default(32),
-  /** A zero point for each group. */
-  asymmetric: z.boolean().default(false),
-  /** Bits of the embedding and the head; 32 and 16 leave them plain floats. @default `bits` */
-  embeddingBits: z.literal([2, 4, 8, 16, 32]).optional(),
-});
-
-type Settings = z.output<typeof settings>;
+import type { QuantizeSettings } from './settings.js';
+import { formatOfWeight, quantizeSettings, recordedSettings } from './settings.js';
 
 /** Share of the mean added to each input's mean square, so that no weight is of no account on other text. */
 const importanceFloor = 0.01;
@@ -39,57 +28,58 @@ export function importanceOf(meanSquares: Float32Array): Float32Array {
 /** Rounding to nearest with scales that are searched for, each weight's error counted by its input's mean square. */
 export const scaleSearchPass = definePass({
   name: 'scale-search',
-  settings,
+  settings: quantizeSettings,
   needs: 'calibration',
-  apply: (model, chosen, context) => {
-    const format = formatIn(chosen);
+  apply: (model, settings, context) => {
     const algorithm: BlockAlgorithm<Float32Array> = {
       statistic: meanSquare,
       prepare: (observed) => {
         const importance = importanceOf(observed);
         return Promise.resolve((name, shape, weight) => {
+          const format = groupedFormat(settings, name);
           const grids = searchScales(weight, shape, format, importance, `${model.name}, tensor "${name}"`);
           return Promise.resolve(roundToGrids(weight, shape, format, grids));
         });
       },
     };
-    return calibrated(model, 'scale-search', chosen, algorithm, sweepContext('scale-search', context));
+    return calibrated(model, 'scale-search', settings, algorithm, sweepContext('scale-search', context));
   },
 });
 
 /** GPTQ with static groups and searched scales: the errors of rounding are made up for by the weights beside them. */
 export const gptqPass = definePass({
   name: 'gptq',
-  settings,
+  settings: quantizeSettings,
   needs: 'calibration',
-  apply: async (model, chosen, context) => {
+  apply: async (model, settings, context) => {
     const sweep = sweepContext('gptq', context);
-    const format = formatIn(chosen);
     const gemm = new Gemm(sweep.backend, sweep.threads ?? sweep.backend.cores);
     const algorithm: BlockAlgorithm<Float64Array> = {
       statistic: secondMoment,
       prepare: async (H, where) => {
         const factor = await factorHessian(H, gemm, where);
-        return (name, shape, weight) =>
-          gptq(weight, shape, format, factor, gemm, `${model.name}, tensor "${name}"`);
+        return (name, shape, weight) => {
+          const format = groupedFormat(settings, name);
+          return gptq(weight, shape, format, factor, gemm, `${model.name}, tensor "${name}"`);
+        };
       },
     };
     try {
-      return await calibrated(model, 'gptq', chosen, algorithm, sweep);
+      return await calibrated(model, 'gptq', settings, algorithm, sweep);
     } finally {
       await gemm.release();
     }
   },
 });
 
-const formatIn = ({ bits, groupSize, asymmetric }: Settings): NBitFormat => ({
-  kind: 'nbit',
-  bits,
-  groupSize,
-  asymmetric,
-});
+/** The format of a layer's weight, which is never left as plain floats. */
+function groupedFormat(settings: QuantizeSettings, weight: string): NBitFormat {
+  const format = formatOfWeight(settings, weight);
+  if (format.kind === 'nbit') return format;
+  throw new Error(`${weight} is no layer's weight`);
+}
 
-function sweepContext(pass: string, { sweep, signal }: PassContext): SweepContext {
+export function sweepContext(pass: string, { sweep, signal }: PassContext): SweepContext {
   if (sweep) return { ...sweep, ...(signal ? { signal } : {}) };
   throw new RecipeError('this method looks at text, and none was given', {
     where: `pass "${pass}"`,
@@ -97,27 +87,31 @@ function sweepContext(pass: string, { sweep, signal }: PassContext): SweepContex
   });
 }
 
+const isInLayer = (weight: string): boolean => weight !== weightName.embedding && weight !== weightName.head;
+
 /** Sweeps the blocks now; the embedding and the head are quantized when they are read. */
 async function calibrated<S>(
   model: Model,
   name: string,
-  chosen: Settings,
+  settings: QuantizeSettings,
   algorithm: BlockAlgorithm<S>,
   context: SweepContext,
 ): Promise<Model> {
-  const { bits, groupSize, asymmetric, embeddingBits = bits } = chosen;
-  const step = { bits, groupSize, asymmetric, embeddingBits };
-  const calibrationTokens = context.calibration.ids.length;
-  const result = await sweepBlocks(model, algorithm, { name, bits, groupSize, asymmetric }, context);
-  const format = formatIn(chosen);
+  const layers = [...model.linears.keys()].filter(isInLayer);
+  const formats = layers.map((weight) => [weight, formatOfWeight(settings, weight)]);
+  const result = await sweepBlocks(model, algorithm, { name, formats }, context);
   return withLinears(
     model,
     (slot, weight) => {
-      const layer = /^model\.layers\.(\d+)\./.exec(weight)?.[1];
-      if (layer === undefined) return outerSlot(model, slot, weight, format, embeddingBits, result);
-      return { shape: slot.shape, format, read: () => result.linear(Number(layer), weight) };
+      const format = formatOfWeight(settings, weight);
+      if (!isInLayer(weight)) return outerSlot(model, slot, weight, format, result);
+      const layer = Number(/^model\.layers\.(\d+)\./.exec(weight)![1]);
+      return { shape: slot.shape, format, read: () => result.linear(layer, weight) };
     },
-    { step: name, settings: { ...step, calibrationTokens } },
+    {
+      step: name,
+      settings: { ...recordedSettings(settings), calibrationTokens: context.calibration.ids.length },
+    },
   );
 }
 
@@ -126,13 +120,11 @@ function outerSlot(
   model: Model,
   slot: LinearSlot,
   weight: string,
-  grouped: NBitFormat,
-  bits: 2 | 4 | 8 | 16 | 32,
+  format: LinearFormat,
   { headInput }: SweepResult,
 ): LinearSlot {
   const { shape } = slot;
-  if (bits === 16 || bits === 32) return plainSlot(slot, bits);
-  const format: NBitFormat = { ...grouped, bits };
+  if (format.kind === 'dense') return plainSlot(slot, format);
   const isHead = weight === weightName.head || model.config.tiedEmbedding;
   const importance = isHead ? importanceOf(headInput) : new Float32Array(shape[1]).fill(1);
   return {

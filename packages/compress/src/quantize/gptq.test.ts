@@ -1,13 +1,15 @@
 import type { NBitFormat } from '@edgedesk/models';
-import { groupsPerRow, middleLevel, packRows, toDense, unpackRows } from '@edgedesk/models';
+import { groupsPerRow, packRows, toDense, unpackRows } from '@edgedesk/models';
 import { nodeBackend } from '@edgedesk/tensor/node';
 import { afterAll, describe, expect, it } from 'vitest';
 import { inverseCholesky } from '../linear-algebra/cholesky.js';
 import { Gemm } from '../linear-algebra/gemm.js';
 import { bellShaped } from '../model.case.js';
 import { factorHessian, gptq } from './gptq.js';
+import { levelRange } from './grid.js';
 import { roundToNearest } from './round-to-nearest.js';
 import { searchScales } from './scale-search.js';
+import { nbitFormat } from './settings.js';
 
 const gemm = new Gemm(nodeBackend(), 1);
 afterAll(() => gemm.release());
@@ -90,6 +92,7 @@ function reference(
   const Hinv = inverseOf(
     diagonal.map((_, i) => diagonal.map((_, j) => (i === j ? damped[i]! : H[i * n + j]!))),
   );
+  const { lowest, highest, middle } = levelRange(format);
   const w = Float64Array.from(W);
   const levels = new Uint8Array(W.length);
   const left = new Set(order);
@@ -97,9 +100,9 @@ function reference(
     left.delete(q);
     for (let row = 0; row < rows; row++) {
       const at = row * groupsPerRow(n, format.groupSize) + Math.floor(q / format.groupSize);
-      const zero = zeroPoints?.[at] ?? middleLevel(format.bits);
+      const zero = zeroPoints?.[at] ?? middle;
       const level = Math.floor(w[row * n + q]! / scales[at]! + zero + 0.5);
-      levels[row * n + q] = Math.min(2 ** format.bits - 1, Math.max(0, level));
+      levels[row * n + q] = Math.min(highest, Math.max(lowest, level));
       const err = (w[row * n + q]! - (levels[row * n + q]! - zero) * scales[at]!) / Hinv[q]![q]!;
       for (const j of left) w[row * n + j]! -= err * Hinv[q]![j]!;
     }
@@ -111,11 +114,11 @@ function reference(
   return levels;
 }
 
-const formats = ([2, 4, 8] as const).flatMap((bits) =>
-  [false, true].map((asymmetric): NBitFormat => ({ kind: 'nbit', bits, groupSize: 32, asymmetric })),
+const formats = ([2, 3, 4, 8] as const).flatMap((bits) =>
+  [false, true].map((asymmetric) => nbitFormat({ bits, groupSize: 32, asymmetric })),
 );
 
-describe.each(formats)('GPTQ at $bits bits, asymmetric $asymmetric', (format) => {
+describe.each(formats)('GPTQ at $levelBits in $bits bits, asymmetric $asymmetric', (format) => {
   it.each([
     [24, 80], // one block of columns; the last group is half full
     [9, 160], // two blocks, the second one narrower

@@ -1,9 +1,11 @@
 import type { NBitFormat, NBitLinear } from '@edgedesk/models';
-import { groupsPerRow, middleLevel } from '@edgedesk/models';
+import { groupsPerRow } from '@edgedesk/models';
 import { RuntimeFailure } from '@edgedesk/tensor';
 import { inverseCholesky } from '../linear-algebra/cholesky.js';
 import type { Gemm, Matrix } from '../linear-algebra/gemm.js';
 import { submatrix } from '../linear-algebra/gemm.js';
+import type { LevelRange } from './grid.js';
+import { levelRange, quantizedLinear } from './grid.js';
 import { searchScales } from './scale-search.js';
 
 /**
@@ -78,7 +80,7 @@ export async function gptq(
   where: string,
 ): Promise<NBitLinear> {
   const [rows, columns] = shape;
-  const { bits, groupSize } = format;
+  const { groupSize } = format;
   const { order, Hinv } = factor;
   const grids = searchScales(W, shape, format, factor.importance, where);
   const levels = new Uint8Array(rows * columns);
@@ -96,13 +98,13 @@ export async function gptq(
       columns,
       order: order.subarray(start, end),
       Hinv: Float64Array.from(submatrix(Hinv, start, end, start, end).data),
-      bits,
+      range: levelRange(format),
       groupSize,
       scales: grids.scales,
       zeroPoints: grids.zeroPoints,
     });
   }
-  return { kind: 'nbit', shape, bits, groupSize, levels, ...grids };
+  return quantizedLinear(shape, format, levels, grids);
 }
 
 function pickColumns(W: Float32Array, rows: number, columns: number, order: Uint32Array): Matrix {
@@ -121,7 +123,7 @@ interface BlockTarget {
   readonly order: Uint32Array;
   /** The block on Hinv's diagonal. */
   readonly Hinv: Float64Array;
-  readonly bits: NBitFormat['bits'];
+  readonly range: LevelRange;
   readonly groupSize: number;
   readonly scales: Float32Array;
   readonly zeroPoints: Uint8Array | undefined;
@@ -129,11 +131,10 @@ interface BlockTarget {
 
 /** Rounds the columns of a block one after another, row by row; `Err`: `[width, rows]` is filled. */
 function roundBlock(block: Matrix, Err: Float32Array, target: BlockTarget): void {
-  const { levels, columns, order, Hinv, bits, groupSize, scales, zeroPoints } = target;
+  const { levels, columns, order, Hinv, range, groupSize, scales, zeroPoints } = target;
   const { rows, columns: width, data } = block;
   const groups = groupsPerRow(columns, groupSize);
-  const highest = 2 ** bits - 1;
-  const middle = middleLevel(bits);
+  const { lowest, highest, middle } = range;
   const w = new Float64Array(width);
   for (let row = 0; row < rows; row++) {
     w.set(data.subarray(row * width, (row + 1) * width));
@@ -143,7 +144,7 @@ function roundBlock(block: Matrix, Err: Float32Array, target: BlockTarget): void
       const scale = scales[at]!;
       const zero = zeroPoints === undefined ? middle : zeroPoints[at]!;
       const shifted = scale === 0 ? zero : w[i]! / scale + zero + 0.5;
-      const level = shifted <= 0 ? 0 : shifted >= highest ? highest : Math.floor(shifted);
+      const level = shifted <= lowest ? lowest : shifted >= highest ? highest : Math.floor(shifted);
       levels[row * columns + column] = level;
       const d = i * width;
       const err = (w[i]! - (level - zero) * scale) / Hinv[d + i]!;

@@ -9,6 +9,22 @@ export interface Grid {
   readonly zero: number;
 }
 
+/** The levels that weights of a format may take. */
+export interface LevelRange {
+  readonly lowest: number;
+  readonly highest: number;
+  /** The level of zero where groups have none of their own. */
+  readonly middle: number;
+}
+
+/** All of a container's levels or, with fewer bits of information, the middle ones; with zero points the first ones. */
+export function levelRange({ bits, levelBits, asymmetric }: NBitFormat): LevelRange {
+  const count = 2 ** (levelBits ?? bits);
+  if (asymmetric) return { lowest: 0, highest: count - 1, middle: count / 2 };
+  const middle = middleLevel(bits);
+  return { lowest: middle - count / 2, highest: middle + count / 2 - 1, middle };
+}
+
 /** The grids of all groups of a weight, `[out, ceil(in / groupSize)]`; without zero points they are symmetric. */
 export interface GroupGrids {
   readonly scales: Float32Array;
@@ -37,50 +53,76 @@ export function checkScale(scale: number, row: number, bits: number, where: stri
 export function roundToGrids(
   weight: Float32Array,
   shape: readonly [number, number],
-  { bits, groupSize }: NBitFormat,
+  format: NBitFormat,
   { scales, zeroPoints }: GroupGrids,
 ): NBitLinear {
+  const { groupSize } = format;
   const [rows, columns] = shape;
   const groups = groupsPerRow(columns, groupSize);
   const levels = new Uint8Array(rows * columns);
-  const highest = 2 ** bits - 1;
+  const { lowest, highest, middle } = levelRange(format);
   for (let row = 0; row < rows; row++) {
     for (let group = 0; group < groups; group++) {
       const at = row * groups + group;
       const inverse = scales[at] === 0 ? 0 : 1 / scales[at]!;
-      const shift = (zeroPoints?.[at] ?? middleLevel(bits)) + 0.5;
+      const shift = (zeroPoints?.[at] ?? middle) + 0.5;
       const start = row * columns + group * groupSize;
       const end = Math.min(start + groupSize, (row + 1) * columns);
       for (let i = start; i < end; i++) {
         const level = weight[i]! * inverse + shift;
-        levels[i] = level <= 0 ? 0 : level >= highest ? highest : level;
+        levels[i] = level <= lowest ? lowest : level >= highest ? highest : level;
       }
     }
   }
-  return { kind: 'nbit', shape, bits, groupSize, levels, scales, ...(zeroPoints ? { zeroPoints } : {}) };
+  return quantizedLinear(shape, format, levels, { scales, ...(zeroPoints ? { zeroPoints } : {}) });
+}
+
+/** The layer that levels on grids are. */
+export function quantizedLinear(
+  shape: readonly [number, number],
+  { bits, levelBits, groupSize }: NBitFormat,
+  levels: Uint8Array,
+  { scales, zeroPoints }: GroupGrids,
+): NBitLinear {
+  return {
+    kind: 'nbit',
+    shape,
+    bits,
+    ...(levelBits === undefined ? {} : { levelBits }),
+    groupSize,
+    levels,
+    scales,
+    ...(zeroPoints ? { zeroPoints } : {}),
+  };
 }
 
 /**
- * A symmetric grid for `weight[start..end)`: levels lie from -2^(bits-1) to 2^(bits-1) - 1 times the scale. Either the
+ * A symmetric grid for `weight[start..end)`: levels lie from -2^(n-1) to 2^(n-1) - 1 times the scale, n the
+ * bits of information. Either the
  * weight of largest magnitude falls on the extra negative level, whatever its sign (the scale takes the other one, as in
  * llama.cpp's Q4_0), or both ends of the group fit into the positive levels; whichever has the smaller squared error.
  * On bell-shaped weights the first has 22 % less error at 4 bits and groups of 32, the choice another 1 % (7 % at 8 bits).
  */
-export function symmetricGrid(weight: Float32Array, start: number, end: number, bits: 2 | 4 | 8): Grid {
-  const zero = middleLevel(bits);
+export function symmetricGrid(weight: Float32Array, start: number, end: number, range: LevelRange): Grid {
+  const zero = range.middle;
+  const half = zero - range.lowest;
   let extreme = 0;
   for (let i = start; i < end; i++) if (Math.abs(weight[i]!) > Math.abs(extreme)) extreme = weight[i]!;
-  const onNegative = toHalf(-extreme / zero);
-  const withinPositive = toHalf(Math.abs(extreme) / (zero - 1));
+  const onNegative = toHalf(-extreme / half);
+  const withinPositive = toHalf(Math.abs(extreme) / (half - 1));
   if (onNegative === 0 || Math.abs(withinPositive) > maxScale) return { scale: onNegative, zero };
-  const first = squaredError(weight, start, end, onNegative, zero);
-  const second = squaredError(weight, start, end, withinPositive, zero);
+  const first = squaredError(weight, start, end, onNegative, half);
+  const second = squaredError(weight, start, end, withinPositive, half);
   return { scale: second < first ? withinPositive : onNegative, zero };
 }
 
 /** A grid from the smallest to the largest weight, zero always among its values. */
-export function asymmetricGrid(weight: Float32Array, start: number, end: number, bits: 2 | 4 | 8): Grid {
-  const highest = 2 ** bits - 1;
+export function asymmetricGrid(
+  weight: Float32Array,
+  start: number,
+  end: number,
+  { highest, middle }: LevelRange,
+): Grid {
   let low = 0;
   let high = 0;
   for (let i = start; i < end; i++) {
@@ -89,18 +131,19 @@ export function asymmetricGrid(weight: Float32Array, start: number, end: number,
     if (w > high) high = w;
   }
   const scale = toHalf((high - low) / highest);
-  if (scale === 0) return { scale, zero: middleLevel(bits) };
+  if (scale === 0) return { scale, zero: middle };
   return { scale, zero: Math.min(highest, Math.max(0, Math.round(-low / scale))) };
 }
 
-function squaredError(weight: Float32Array, start: number, end: number, scale: number, zero: number): number {
+/** `half`: levels below zero. */
+function squaredError(weight: Float32Array, start: number, end: number, scale: number, half: number): number {
   const inverse = 1 / scale;
-  const highest = 2 * zero - 1;
+  const highest = 2 * half - 1;
   let error = 0;
   for (let i = start; i < end; i++) {
-    const shifted = weight[i]! * inverse + zero + 0.5;
+    const shifted = weight[i]! * inverse + half + 0.5;
     const level = shifted <= 0 ? 0 : shifted >= highest ? highest : Math.floor(shifted);
-    const off = weight[i]! - (level - zero) * scale;
+    const off = weight[i]! - (level - half) * scale;
     error += off * off;
   }
   return error;

@@ -1,15 +1,18 @@
 import type { NBitFormat } from '@edgedesk/models';
-import { groupsPerRow, middleLevel, toDense } from '@edgedesk/models';
+import { groupsPerRow, informationBits, toDense } from '@edgedesk/models';
 import { f16BitsToF32, f32ToF16Bits } from '@edgedesk/tensor';
 import { describe, expect, it } from 'vitest';
 import { bellShaped } from '../model.case.js';
+import { levelRange } from './grid.js';
 import { roundToNearest } from './round-to-nearest.js';
+import { nbitFormat } from './settings.js';
 
-const formats: readonly NBitFormat[] = ([2, 4, 8] as const).flatMap((bits) =>
-  [false, true].map((asymmetric) => ({ kind: 'nbit' as const, bits, groupSize: 32, asymmetric })),
-);
+const formats: readonly NBitFormat[] = [false, true].flatMap((asymmetric) => [
+  ...([2, 3, 4, 8] as const).map((bits) => nbitFormat({ bits, groupSize: 32, asymmetric })),
+  nbitFormat({ bits: 2, groupSize: 32, asymmetric }, 4),
+]);
 const named = formats.map((format) => ({
-  name: `${format.bits} bits, ${format.asymmetric ? 'asymmetric' : 'symmetric'}`,
+  name: `${informationBits(format)} in ${format.bits} bits, ${format.asymmetric ? 'asymmetric' : 'symmetric'}`,
   format,
 }));
 
@@ -21,13 +24,17 @@ describe.each(named)('$name', ({ format }) => {
   const weight = bellShaped(5 * 80, 0.02);
   const quantized = roundToNearest(weight, shape, format, 'w');
   const groups = groupsPerRow(80, 32);
+  const { lowest, highest, middle } = levelRange(format);
 
   it('gives every weight the nearest level of its stored grid', () => {
     for (let i = 0; i < weight.length; i++) {
       const group = Math.floor(i / 80) * groups + Math.floor((i % 80) / 32);
-      const zero = quantized.zeroPoints?.[group] ?? middleLevel(format.bits);
+      const zero = quantized.zeroPoints?.[group] ?? middle;
       const off = (level: number) => Math.abs(weight[i]! - (level - zero) * quantized.scales[group]!);
-      const best = Math.min(...Array.from({ length: 2 ** format.bits }, (_, level) => off(level)));
+      const allowed = Array.from({ length: 2 ** informationBits(format) }, (_, i) => lowest + i);
+      expect(allowed.at(-1)).toBe(highest);
+      expect(allowed).toContain(quantized.levels[i]);
+      const best = Math.min(...allowed.map(off));
       expect(off(quantized.levels[i]!)).toBeLessThanOrEqual(best * (1 + 1e-5) + 1e-9);
     }
   });

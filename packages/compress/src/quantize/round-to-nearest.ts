@@ -1,10 +1,10 @@
 import type { NBitFormat, NBitLinear } from '@edgedesk/models';
-import { groupsPerRow, weightName } from '@edgedesk/models';
-import { z } from 'zod';
+import { groupsPerRow } from '@edgedesk/models';
 import { denseWeight, withLinears } from '../model.js';
 import { definePass } from '../pass.js';
-import { asymmetricGrid, checkScale, roundToGrids, symmetricGrid } from './grid.js';
+import { asymmetricGrid, checkScale, levelRange, roundToGrids, symmetricGrid } from './grid.js';
 import { plainSlot } from './plain-slot.js';
+import { formatOfWeight, quantizeSettings, recordedSettings } from './settings.js';
 
 /**
  * Rounds each weight to the nearest level of its group's grid.
@@ -21,6 +21,7 @@ export function roundToNearest(
 ): NBitLinear {
   const [rows, columns] = shape;
   const { bits, groupSize, asymmetric } = format;
+  const range = levelRange(format);
   const groups = groupsPerRow(columns, groupSize);
   const scales = new Float32Array(rows * groups);
   const zeroPoints = asymmetric ? new Uint8Array(rows * groups) : undefined;
@@ -29,8 +30,8 @@ export function roundToNearest(
       const start = row * columns + group * groupSize;
       const end = Math.min(start + groupSize, (row + 1) * columns);
       const grid = asymmetric
-        ? asymmetricGrid(weight, start, end, bits)
-        : symmetricGrid(weight, start, end, bits);
+        ? asymmetricGrid(weight, start, end, range)
+        : symmetricGrid(weight, start, end, range);
       checkScale(grid.scale, row, bits, where);
       scales[row * groups + group] = grid.scale;
       if (zeroPoints) zeroPoints[row * groups + group] = grid.zero;
@@ -39,32 +40,18 @@ export function roundToNearest(
   return roundToGrids(weight, shape, format, { scales, ...(zeroPoints ? { zeroPoints } : {}) });
 }
 
-const settings = z.strictObject({
-  bits: z.literal([2, 4, 8]),
-  /** Weights that share a scale. ONNX Runtime has kernels for these. */
-  groupSize: z.literal([16, 32, 64, 128]).default(32),
-  /** A zero point for each group: a little better and `bits / groupSize` bits a weight larger. */
-  asymmetric: z.boolean().default(false),
-  /** Bits of the embedding and the head; 32 and 16 leave them plain floats. @default `bits` */
-  embeddingBits: z.literal([2, 4, 8, 16, 32]).optional(),
-});
-
 /** The baseline of every method: no data, seconds of work; at 4 bits small models lose noticeably. */
 export const roundToNearestPass = definePass({
   name: 'round-to-nearest',
-  settings,
+  settings: quantizeSettings,
   needs: 'nothing',
-  apply(model, { bits, groupSize, asymmetric, embeddingBits = bits }) {
-    const isOuter = (weight: string): boolean =>
-      weight === weightName.embedding || weight === weightName.head;
-    const step = { step: 'round-to-nearest', settings: { bits, groupSize, asymmetric, embeddingBits } };
-    return Promise.resolve(
+  apply: (model, settings) =>
+    Promise.resolve(
       withLinears(
         model,
         (slot, weight) => {
-          const own = isOuter(weight) ? embeddingBits : bits;
-          if (own === 16 || own === 32) return plainSlot(slot, own);
-          const format: NBitFormat = { kind: 'nbit', bits: own, groupSize, asymmetric };
+          const format = formatOfWeight(settings, weight);
+          if (format.kind === 'dense') return plainSlot(slot, format);
           const where = `${model.name}, tensor "${weight}"`;
           return {
             shape: slot.shape,
@@ -72,8 +59,7 @@ export const roundToNearestPass = definePass({
             read: async () => roundToNearest(denseWeight(await slot.read()), slot.shape, format, where),
           };
         },
-        step,
+        { step: 'round-to-nearest', settings: recordedSettings(settings) },
       ),
-    );
-  },
+    ),
 });

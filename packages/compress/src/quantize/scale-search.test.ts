@@ -1,4 +1,3 @@
-import type { NBitFormat } from '@edgedesk/models';
 import { toDense } from '@edgedesk/models';
 import { f16BitsToF32, f32ToF16Bits } from '@edgedesk/tensor';
 import { describe, expect, it } from 'vitest';
@@ -6,6 +5,7 @@ import { bellShaped } from '../model.case.js';
 import { roundToGrids } from './grid.js';
 import { roundToNearest } from './round-to-nearest.js';
 import { searchScales } from './scale-search.js';
+import { nbitFormat } from './settings.js';
 
 const shape = [16, 80] as const; // the last group of a row is half full
 const weight = bellShaped(16 * 80, 0.05);
@@ -21,11 +21,11 @@ function errors(dense: Float32Array): number[] {
   return sums;
 }
 
-const formats = ([2, 4, 8] as const).flatMap((bits) =>
-  [false, true].map((asymmetric): NBitFormat => ({ kind: 'nbit', bits, groupSize: 32, asymmetric })),
+const formats = ([2, 3, 4, 8] as const).flatMap((bits) =>
+  [false, true].map((asymmetric) => nbitFormat({ bits, groupSize: 32, asymmetric })),
 );
 
-describe.each(formats)('scales searched at $bits bits, asymmetric $asymmetric', (format) => {
+describe.each(formats)('scales searched at $levelBits in $bits bits, asymmetric $asymmetric', (format) => {
   const grids = searchScales(weight, shape, format, importance, 'w');
   const searched = errors(toDense(roundToGrids(weight, shape, format, grids)));
   const rounded = errors(toDense(roundToNearest(weight, shape, format, 'w')));

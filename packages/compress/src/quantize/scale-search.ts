@@ -1,7 +1,7 @@
 import type { NBitFormat } from '@edgedesk/models';
 import { groupsPerRow } from '@edgedesk/models';
-import type { Grid, GroupGrids } from './grid.js';
-import { asymmetricGrid, checkScale, symmetricGrid, toHalf } from './grid.js';
+import type { Grid, GroupGrids, LevelRange } from './grid.js';
+import { asymmetricGrid, checkScale, levelRange, symmetricGrid, toHalf } from './grid.js';
 
 /** Factors tried between the ends of the range, both included. */
 const factorCount = 24;
@@ -29,7 +29,8 @@ export function searchScales(
   const groups = groupsPerRow(columns, groupSize);
   const scales = new Float32Array(rows * groups);
   const zeroPoints = asymmetric ? new Uint8Array(rows * groups) : undefined;
-  const search = new GroupSearch(bits, groupSize);
+  const range = levelRange(format);
+  const search = new GroupSearch(bits, range, groupSize);
   for (let row = 0; row < rows; row++) {
     for (let group = 0; group < groups; group++) {
       const from = group * groupSize;
@@ -37,8 +38,8 @@ export function searchScales(
       const start = row * columns + from;
       const end = row * columns + to;
       const plain = asymmetric
-        ? asymmetricGrid(weight, start, end, bits)
-        : symmetricGrid(weight, start, end, bits);
+        ? asymmetricGrid(weight, start, end, range)
+        : symmetricGrid(weight, start, end, range);
       checkScale(plain.scale, row, bits, where);
       search.load(weight.subarray(start, end), importance.subarray(from, to), plain);
       const { scale, zero } = asymmetric ? search.asymmetric() : search.symmetric();
@@ -57,15 +58,17 @@ class GroupSearch {
   private readonly w: Float64Array;
   private readonly importance: Float64Array;
   private readonly factors: readonly number[];
-  private readonly highest: number;
   private length = 0;
   private best: Grid = { scale: 0, zero: 0 };
   private least = Infinity;
 
-  constructor(bits: NBitFormat['bits'], groupSize: number) {
+  constructor(
+    bits: NBitFormat['bits'],
+    private readonly range: LevelRange,
+    groupSize: number,
+  ) {
     this.w = new Float64Array(groupSize);
     this.importance = new Float64Array(groupSize);
-    this.highest = 2 ** bits - 1;
     const [low, high] = factorRange(bits);
     this.factors = Array.from(
       { length: factorCount },
@@ -87,7 +90,7 @@ class GroupSearch {
     let extreme = 0;
     for (let i = 0; i < this.length; i++) if (Math.abs(this.w[i]!) > Math.abs(extreme)) extreme = this.w[i]!;
     for (const factor of this.factors) {
-      const scale = (-extreme / zero) * factor;
+      const scale = (-extreme / (zero - this.range.lowest)) * factor;
       this.consider(scale, zero);
       this.consider(-scale, zero);
     }
@@ -102,12 +105,13 @@ class GroupSearch {
       if (this.w[i]! < low) low = this.w[i]!;
       if (this.w[i]! > high) high = this.w[i]!;
     }
+    const { highest } = this.range;
     for (const factor of this.factors) {
-      const scale = ((high - low) * factor) / this.highest;
+      const scale = ((high - low) * factor) / highest;
       if (toHalf(scale) === 0) continue;
-      const centred = Math.round(this.highest / 2 - (low + high) / 2 / scale);
+      const centred = Math.round(highest / 2 - (low + high) / 2 / scale);
       for (let zero = centred - 1; zero <= centred + 1; zero++) {
-        if (zero >= 0 && zero <= this.highest) this.consider(scale, zero);
+        if (zero >= 0 && zero <= highest) this.consider(scale, zero);
       }
     }
     this.fit();
@@ -138,15 +142,16 @@ class GroupSearch {
   }
 
   private level(shifted: number): number {
-    return shifted <= 0 ? 0 : shifted >= this.highest ? this.highest : Math.floor(shifted);
+    const { lowest, highest } = this.range;
+    return shifted <= lowest ? lowest : shifted >= highest ? highest : Math.floor(shifted);
   }
 
   /** Weighted squared error. Clamped in place of branching and without an early end: nothing here is predictable. */
   private error(scale: number, zero: number): number {
     const { w, importance, length } = this;
     const inverse = 1 / scale;
-    const low = -zero;
-    const high = this.highest - zero;
+    const low = this.range.lowest - zero;
+    const high = this.range.highest - zero;
     let error = 0;
     for (let i = 0; i < length; i++) {
       const x = w[i]! * inverse;

@@ -24,6 +24,7 @@ const headerSchema = z.strictObject({
         name: z.string(),
         shape: z.tuple([size, size]),
         bits: z.union([z.literal(2), z.literal(4), z.literal(8)]),
+        levelBits: z.union([z.literal(2), z.literal(3)]).optional(),
         groupSize: size,
         asymmetric: z.boolean(),
       }),
@@ -36,8 +37,8 @@ export function encodeBlockRecord({ fingerprint, linears }: BlockRecord): Uint8A
   const header = new TextEncoder().encode(
     JSON.stringify({
       fingerprint,
-      linears: [...linears].map(([name, { shape, bits, groupSize, zeroPoints }]) => {
-        return { name, shape, bits, groupSize, asymmetric: zeroPoints !== undefined };
+      linears: [...linears].map(([name, { shape, bits, levelBits, groupSize, zeroPoints }]) => {
+        return { name, shape, bits, levelBits, groupSize, asymmetric: zeroPoints !== undefined };
       }),
     }),
   );
@@ -66,13 +67,14 @@ export function decodeBlockRecord(bytes: Uint8Array<ArrayBuffer>): BlockRecord |
   const linears = new Map<string, NBitLinear>();
   let at = 4 + headerLength;
   const take = (length: number): Uint8Array<ArrayBuffer> => bytes.slice(at, (at += length));
-  for (const { name, shape, bits, groupSize, asymmetric } of header.linears) {
+  for (const { name, shape, bits, levelBits, groupSize, asymmetric } of header.linears) {
     const groups = shape[0] * groupsPerRow(shape[1], groupSize);
     if (at + elementCount(shape) + groups * (asymmetric ? 5 : 4) > bytes.length) return null;
     linears.set(name, {
       kind: 'nbit',
       shape,
       bits,
+      ...(levelBits === undefined ? {} : { levelBits }),
       groupSize,
       levels: take(elementCount(shape)),
       scales: new Float32Array(take(groups * 4).buffer),

@@ -65,6 +65,7 @@ const linearFormat = z.discriminatedUnion('kind', [
   z.object({
     kind: z.literal('nbit'),
     bits: z.union([z.literal(2), z.literal(4), z.literal(8)]),
+    levelBits: z.union([z.literal(2), z.literal(3)]).optional(),
     groupSize: z.int().refine((n) => groupSizes.includes(n), `must be one of ${groupSizes.join(', ')}`),
     asymmetric: z.boolean(),
   }),
@@ -99,6 +100,8 @@ const manifest = z
     /** Bytes of the model and its external data. */
     sizeBytes: z.int().min(1),
     bitsPerWeight: z.number().positive(),
+    /** The same with each level counted at the bits of information in it, where containers are wider than that. */
+    informationBitsPerWeight: z.number().positive().optional(),
     provenance: z.array(provenanceStep).max(maxProvenanceSteps),
     /** Every other file of the folder. */
     files: z.array(fileEntry).min(1).max(maxFiles),

@@ -134,12 +134,13 @@ async function readLinear(
     const values = storage === 'f16' ? halves('weight') : new Float32Array(parts.get('weight')!.buffer);
     return { kind: 'dense', shape, storage, weight: finite(values, weight, source.name) };
   }
-  const { bits, groupSize, asymmetric } = format;
+  const { bits, levelBits, groupSize, asymmetric } = format;
   const groups = groupsPerRow(columns, groupSize);
   return {
     kind: 'nbit',
     shape,
     bits,
+    ...(levelBits === undefined ? {} : { levelBits }),
     groupSize,
     levels: unpackRows(parts.get('levels')!, rows, columns, bits, groups * groupSize),
     scales: finite(halves('scales'), weight, source.name),

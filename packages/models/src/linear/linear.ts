@@ -18,6 +18,8 @@ export interface NBitLinear {
   readonly kind: 'nbit';
   readonly shape: readonly [number, number];
   readonly bits: 2 | 4 | 8;
+  /** Fewer bits than the container's whose levels are all in use; see `NBitFormat`. */
+  readonly levelBits?: 2 | 3 | undefined;
   /** Columns that share a scale; the last group of a row may be shorter. */
   readonly groupSize: number;
   /** One unsigned level a byte, row-major `[out, in]`, each < 2^bits. */
@@ -38,7 +40,13 @@ export interface DenseFormat {
 
 export interface NBitFormat {
   readonly kind: 'nbit';
+  /** Bits that a level is stored in: the container. */
   readonly bits: 2 | 4 | 8;
+  /**
+   * Bits of information in a level, fewer than `bits`: only 2^levelBits of the container's levels occur, around the middle
+   * one or, with zero points, from 0. Kernels need not know. @default bits
+   */
+  readonly levelBits?: 2 | 3 | undefined;
   readonly groupSize: number;
   /** Each group has its own zero point. */
   readonly asymmetric: boolean;
@@ -53,18 +61,25 @@ export function formatOf(linear: Linear): LinearFormat {
       return {
         kind: 'nbit',
         bits: linear.bits,
+        ...(linear.levelBits === undefined ? {} : { levelBits: linear.levelBits }),
         groupSize: linear.groupSize,
         asymmetric: linear.zeroPoints !== undefined,
       };
   }
 }
 
-/** True when layers of both formats can be packed into one. */
+/** True when layers of both formats can be packed into one; how many of the levels are in use does not matter. */
 export function sameFormat(a: LinearFormat, b: LinearFormat): boolean {
   if (a.kind === 'dense') return b.kind === 'dense' && a.storage === b.storage;
   return (
     b.kind === 'nbit' && a.bits === b.bits && a.groupSize === b.groupSize && a.asymmetric === b.asymmetric
   );
+}
+
+/** Bits of information in each weight's number, without scales and zero points. */
+export function informationBits(format: LinearFormat): number {
+  if (format.kind === 'dense') return format.storage === 'f32' ? 32 : 16;
+  return format.levelBits ?? format.bits;
 }
 
 /** Groups in one row of `columns`; the last may be shorter. */
