@@ -2,7 +2,7 @@
 /**
  * Turns the packs' sources into rows to train and to measure with.
  *
- *   node packs/build-packs.mjs [DOMAIN/LANG ...]           write train/ and test/
+ *   node packs/build-packs.mjs [DOMAIN/LANG ...]           write train/, dev/ and test/
  *   node packs/build-packs.mjs --check [DOMAIN/LANG ...]   write nothing; fail when something is wrong, short or out of date
  */
 import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
@@ -10,7 +10,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { findDuplicates, findLeaks } from './builder/leaks.mjs';
 import { generate } from './builder/rows.mjs';
-import { readPack } from './builder/source.mjs';
+import { readPack, SPLITS } from './builder/source.mjs';
 
 const ROOT = dirname(fileURLToPath(import.meta.url));
 const DOMAINS = ['retail', 'bank', 'clinic'];
@@ -52,7 +52,7 @@ const counts = ({ faq, conversations, cases }) => {
 
 const serialise = (rows) => rows.map((row) => `${JSON.stringify(row)}\n`).join('');
 
-/** Generated files that are not what the sources say, and files in train/ and test/ that nothing generates. */
+/** Generated files that are not what the sources say, and files in train/, dev/ and test/ that nothing generates. */
 const outOfDate = (pack, files) => {
   const stale = Object.entries(files)
     .filter(
@@ -68,7 +68,7 @@ const outOfDate = (pack, files) => {
 };
 
 const strays = (pack, files) =>
-  ['train', 'test'].flatMap((split) => {
+  SPLITS.flatMap((split) => {
     const folder = join(pack.folder, split);
     const names = existsSync(folder) ? readdirSync(folder) : [];
     return names.map((name) => `${split}/${name}`).filter((path) => !(path in files));

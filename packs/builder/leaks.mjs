@@ -1,3 +1,4 @@
+import { SPLITS } from './source.mjs';
 import { jaccard, normalise, pieces, weightOf } from './text.mjs';
 
 /** Chat turns below this weight ("thanks, bye") are everybody's and may stand in both splits. */
@@ -24,7 +25,7 @@ const customerTexts = (pack) => {
         add(content, row.split, row.where, 'chat');
   };
   for (const entry of pack.faq)
-    for (const split of ['train', 'test'])
+    for (const split of SPLITS)
       for (const question of entry.questions[split]) add(question, split, entry.where, `faq ${entry.id}`);
   pack.conversations.forEach(addTurns);
   for (const row of pack.cases)
@@ -54,7 +55,7 @@ export const findDuplicates = (pack) => {
   return problems;
 };
 
-/** Test texts that stand in a train split of the same language, any domain, or nearly so among the FAQ of the same pack. */
+/** Dev and test texts that stand in a train split of the same language, any domain, or nearly so among the FAQ of the same pack. */
 export const findLeaks = (packs) => {
   const problems = [];
   for (const lang of new Set(packs.map((pack) => pack.lang))) {
@@ -67,12 +68,12 @@ export const findLeaks = (packs) => {
         .filter(({ split }) => split === 'train')
         .map((item) => ({ ...item, set: pieces(item.text, 3) }));
       for (const { text, key, where, split } of items) {
-        if (split !== 'test') continue;
+        if (split === 'train') continue;
         const same = trained.get(key);
-        if (same) problems.push(`${where}: test text "${text}" is trained on in ${same}`);
+        if (same) problems.push(`${where}: ${split} text "${text}" is trained on in ${same}`);
         const set = pieces(text, 3);
         const near = same ? undefined : train.find((other) => similar(set, other.set));
-        if (near) problems.push(`${where}: test text "${text}" is nearly the train text "${near.text}"`);
+        if (near) problems.push(`${where}: ${split} text "${text}" is nearly the train text "${near.text}"`);
       }
     }
   }

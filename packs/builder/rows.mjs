@@ -1,4 +1,5 @@
 import { nearest } from './nearest.mjs';
+import { SPLITS } from './source.mjs';
 import { draws } from './text.mjs';
 
 /** Passages drawn as distractors come from this many nearest ones half of the time, as a retriever would bring them. */
@@ -16,7 +17,7 @@ const TOOL_LINE = {
 /** All generated files of a pack: path below the pack's folder -> rows. */
 export const generate = (pack) => {
   const files = {};
-  for (const split of ['train', 'test']) {
+  for (const split of SPLITS) {
     const inSplit = (rows, kind) => rows.filter((row) => row.split === split && (!kind || row.kind === kind));
     const faq = pack.faq.flatMap((entry) => entry.questions[split].map((question) => ({ entry, question })));
     const outOfScope = inSplit(pack.cases, 'out_of_scope');
@@ -34,7 +35,7 @@ export const generate = (pack) => {
       ...outOfScope.map((row) => ({ text: row.question, intent: 'oos', lang: pack.lang })),
     ];
   }
-  return files;
+  return Object.fromEntries(Object.entries(files).filter(([, rows]) => rows.length > 0));
 };
 
 const faqRow = (pack, entry, question) => {

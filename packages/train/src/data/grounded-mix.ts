@@ -1,5 +1,6 @@
 import type { GroundedRow, Passage } from '@edgedesk/models';
-import { streamOf, uniformAt } from '../random/philox.js';
+import { Draws } from '../random/draws.js';
+import { streamOf } from '../random/philox.js';
 
 export interface GroundedMixOptions {
   /** Up to this many passages of other rows join a row's own, at shuffled places. @default 0 */
@@ -8,9 +9,16 @@ export interface GroundedMixOptions {
   readonly unanswerable: number;
   /** Differently mixed copies of each row. @default 1 */
   readonly variants: number;
+  /** Rows of one conversation at most; above 1 they are joined anew in each copy (`joinRows`). @default 1 */
+  readonly questions: number;
 }
 
-export const groundedMixDefaults: GroundedMixOptions = { distractors: 0, unanswerable: 0, variants: 1 };
+export const groundedMixDefaults: GroundedMixOptions = {
+  distractors: 0,
+  unanswerable: 0,
+  variants: 1,
+  questions: 1,
+};
 
 /**
  * Rows of one file mixed with passages of other rows of that file, so that a model has to find the passage rather than
@@ -35,26 +43,24 @@ export class GroundedMixer {
 
   /** The row's variant with at most `limit` foreign passages. */
   mix(row: GroundedRow, index: number, variant: number, limit = Infinity): GroundedRow {
-    let draw = 0;
-    const base = (index * this.options.variants + variant) * 256;
-    const uniform = () => uniformAt(this.seed, this.#stream, base + draw++);
-    const removes = uniform() < this.options.unanswerable;
-    const wanted = Math.floor(uniform() * (this.options.distractors + 1));
+    const draws = new Draws(this.seed, this.#stream, (index * this.options.variants + variant) * 256);
+    const removes = draws.chance(this.options.unanswerable);
+    const wanted = draws.below(this.options.distractors + 1);
 
     const gold = row.answer === null ? [] : answeringPassages(row);
     const answerable = !(removes && gold.length > 0);
     const own = answerable ? row.context : row.context.filter((passage) => !gold.includes(passage));
     // A removed passage is replaced: the number of passages must not give the refusal away.
-    const foreign = this.#foreign(row, Math.min(limit, wanted + row.context.length - own.length), uniform);
-    const context = shuffled([...own, ...foreign], uniform);
+    const foreign = this.#foreign(row, Math.min(limit, wanted + row.context.length - own.length), draws);
+    const context = draws.shuffled([...own, ...foreign]);
     return { ...row, context, ...(answerable ? {} : { answer: null, answers: [], goldIds: [] }) };
   }
 
-  #foreign(row: GroundedRow, count: number, uniform: () => number): Passage[] {
+  #foreign(row: GroundedRow, count: number, draws: Draws): Passage[] {
     const chosen: Passage[] = [];
     const maxTries = 4 * count;
     for (let tries = 0; chosen.length < count && tries < maxTries && this.#pool.length > 0; tries++) {
-      const passage = this.#pool[Math.floor(uniform() * this.#pool.length)]!;
+      const passage = draws.pick(this.#pool);
       const related = [...row.context, ...chosen].some(
         ({ text, title }) => text === passage.text || (title !== undefined && title === passage.title),
       );
@@ -83,13 +89,4 @@ export function dropPassage(row: GroundedRow): GroundedRow | null {
   const last = row.context.findLastIndex((passage) => !needed.includes(passage));
   if (last < 0 || row.context.length === 1) return null;
   return { ...row, context: row.context.filter((_, index) => index !== last) };
-}
-
-function shuffled<T>(items: readonly T[], uniform: () => number): T[] {
-  const out = [...items];
-  for (let i = out.length - 1; i > 0; i--) {
-    const j = Math.floor(uniform() * (i + 1));
-    [out[i], out[j]] = [out[j]!, out[i]!];
-  }
-  return out;
 }

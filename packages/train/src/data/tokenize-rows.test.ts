@@ -9,7 +9,8 @@ import {
   type Row,
 } from '@edgedesk/models';
 import type { TextCodec } from './codec.js';
-import { answeringPassages, dropPassage, GroundedMixer } from './grounded-mix.js';
+import { answeringPassages, dropPassage, groundedMixDefaults, GroundedMixer } from './grounded-mix.js';
+import { noiseDefaults } from './noise.js';
 import { shortenPassages } from './shorten-passages.js';
 import type { TokenSource } from './token-source.js';
 import { carriesLoss } from './token-source.js';
@@ -24,7 +25,9 @@ const codec: TextCodec = { tokenizer, fingerprint: 'test', separatorId: 0 };
 const options: TokenizeOptions = {
   maxTokens: 200,
   lossOn: 'assistant',
-  grounded: { distractors: 0, unanswerable: 0, variants: 1 },
+  grounded: groundedMixDefaults,
+  noise: noiseDefaults,
+  intents: 1,
   seed: 1,
 };
 
@@ -105,7 +108,8 @@ describe('GroundedMixer', () => {
   const rows = Array.from({ length: 40 }, (_, i) => row(i));
 
   it('adds foreign passages at shuffled places, the same for the same seed', () => {
-    const make = () => new GroundedMixer(rows, { distractors: 3, unanswerable: 0, variants: 2 }, 1, 'f');
+    const make = () =>
+      new GroundedMixer(rows, { ...groundedMixDefaults, distractors: 3, variants: 2 }, 1, 'f');
     const mixed = rows.map((r, i) => make().mix(r, i, 1));
     expect(mixed).toEqual(rows.map((r, i) => make().mix(r, i, 1)));
     expect(mixed).not.toEqual(rows.map((r, i) => make().mix(r, i, 0)));
@@ -117,7 +121,12 @@ describe('GroundedMixer', () => {
   });
 
   it('makes a share of rows unanswerable, without fewer passages', () => {
-    const mixer = new GroundedMixer(rows, { distractors: 2, unanswerable: 0.5, variants: 1 }, 1, 'f');
+    const mixer = new GroundedMixer(
+      rows,
+      { ...groundedMixDefaults, distractors: 2, unanswerable: 0.5 },
+      1,
+      'f',
+    );
     const mixed = rows.map((r, i) => mixer.mix(r, i, 0));
     const refused = mixed.filter(({ answer }) => answer === null);
     expect(refused.length).toBeGreaterThan(10);

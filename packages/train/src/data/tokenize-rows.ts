@@ -1,6 +1,17 @@
-import { rowToConversation, type GroundedRow, type Row } from '@edgedesk/models';
+import {
+  rowToConversation,
+  type DialogueMessage,
+  type GroundedRow,
+  type IntentRow,
+  type Row,
+  type TextRow,
+} from '@edgedesk/models';
 import type { TextCodec } from './codec.js';
+import { Draws } from '../random/draws.js';
 import { dropPassage, GroundedMixer, type GroundedMixOptions } from './grounded-mix.js';
+import { joinIntents, joinRows } from './join-rows.js';
+import { withNoise, type NoiseOptions } from './noise.js';
+import { exercisesOf, type ReadingOptions } from './reading/index.js';
 import { shortenPassages } from './shorten-passages.js';
 import { TokenSourceBuilder, type TokenSource } from './token-source.js';
 import {
@@ -17,6 +28,12 @@ export interface TokenizeOptions {
   /** Where loss falls in conversations; plain text always carries it everywhere. */
   readonly lossOn: LossOn;
   readonly grounded: GroundedMixOptions;
+  /** Slips in what customers type. */
+  readonly noise: NoiseOptions;
+  /** Messages of one intent conversation at most: it is told once what to do, then names one after the other. */
+  readonly intents: number;
+  /** Plain text becomes exercises in reading instead of text to continue. */
+  readonly reading?: ReadingOptions | undefined;
   readonly seed: number;
 }
 
@@ -31,35 +48,63 @@ export async function tokenizeRows(
   options: TokenizeOptions,
   onRow: (count: number) => void = () => undefined,
 ): Promise<TokenSource> {
+  const { grounded: mix, noise, seed } = options;
   const builder = new TokenSourceBuilder(name, codec.tokenizer.vocabSize);
   const grounded: GroundedRow[] = [];
+  const documents: TextRow[] = [];
+  const intents: IntentRow[] = [];
   const add = (document: TokenizedDocument | null) => {
     if (document === null) builder.dropped++;
     else builder.add(document);
   };
+  const addChat = (messages: readonly DialogueMessage[], index: number, variant: number) => {
+    const copy = noisy(messages, index, variant, name, options);
+    add(tokenizeChatWithin(copy, codec, options.lossOn, options.maxTokens));
+  };
   let count = 0;
   for await (const row of rows) {
-    if (row.kind === 'grounded') {
-      grounded.push(row);
-    } else if (row.kind === 'retrieval') {
-      builder.dropped++;
-    } else {
+    if (row.kind === 'grounded') grounded.push(row);
+    else if (row.kind === 'retrieval') builder.dropped++;
+    else if (row.kind === 'text' && options.reading !== undefined) documents.push(row);
+    else if (row.kind === 'intent') intents.push(row);
+    else {
       const conversation = rowToConversation(row);
-      add(
-        conversation.kind === 'text'
-          ? tokenizeText(conversation.text, codec)
-          : tokenizeChatWithin(conversation.messages, codec, options.lossOn, options.maxTokens),
-      );
+      if (conversation.kind === 'text') add(tokenizeText(conversation.text, codec));
+      else {
+        for (let variant = 0; variant < noise.variants; variant++)
+          addChat(conversation.messages, count, variant);
+      }
     }
     onRow(++count);
   }
-  const mixer = new GroundedMixer(grounded, options.grounded, options.seed, name);
-  grounded.forEach((row, index) => {
-    for (let variant = 0; variant < options.grounded.variants; variant++) {
-      add(tokenizeGrounded(row, index, variant, mixer, codec, options));
-    }
-  });
+  for (let variant = 0; variant < noise.variants; variant++) {
+    joinIntents(intents, options.intents, Draws.of(seed, `${name}/intents`, variant)).forEach(
+      (messages, index) => addChat(messages, index, variant),
+    );
+  }
+  if (options.reading !== undefined) {
+    grounded.push(...exercisesOf(documents, options.reading, Draws.of(seed, `${name}/reading`, 0)));
+  }
+  const joins = mix.questions > 1;
+  // A joined row decides itself what is left unanswered.
+  const mixer = new GroundedMixer(grounded, joins ? { ...mix, unanswerable: 0 } : mix, seed, name);
+  for (let variant = 0; variant < mix.variants; variant++) {
+    const copies = joins ? joinRows(grounded, mix, Draws.of(seed, `${name}/join`, variant)) : grounded;
+    copies.forEach((row, index) => add(tokenizeGrounded(row, index, variant, mixer, name, codec, options)));
+  }
   return builder.build();
+}
+
+/** The first copy of a conversation is as written. */
+function noisy(
+  messages: readonly DialogueMessage[],
+  index: number,
+  variant: number,
+  name: string,
+  { noise, seed }: TokenizeOptions,
+): readonly DialogueMessage[] {
+  if (variant === 0) return messages;
+  return withNoise(messages, noise, Draws.of(seed, `${name}/noise/${index}`, variant));
 }
 
 /** Shares of a passage's characters to try when whole passages do not fit. */
@@ -71,13 +116,15 @@ function tokenizeGrounded(
   index: number,
   variant: number,
   mixer: GroundedMixer,
+  name: string,
   codec: TextCodec,
   options: TokenizeOptions,
 ): TokenizedDocument | null {
   for (const candidate of shrinking(row, index, variant, mixer, options.grounded.distractors)) {
     const conversation = rowToConversation(candidate);
     if (conversation.kind !== 'chat') return null;
-    const document = tokenizeChatWithin(conversation.messages, codec, options.lossOn, options.maxTokens);
+    const messages = noisy(conversation.messages, index, variant, name, options);
+    const document = tokenizeChatWithin(messages, codec, options.lossOn, options.maxTokens);
     if (document !== null) return document;
   }
   return null;

@@ -3,6 +3,7 @@ import { DataError } from '@edgedesk/tensor';
 import { packBestFit } from '../data/pack.js';
 import { piecesOf, type Piece } from '../data/pieces.js';
 import { groundedMixDefaults } from '../data/grounded-mix.js';
+import { noiseDefaults } from '../data/noise.js';
 import { permutation, streamOf } from '../random/philox.js';
 import type { Recipe, RecipeSource } from '../recipe/recipe-schema.js';
 import type { Budget } from '../trainer/budget.js';
@@ -27,11 +28,17 @@ export async function loadRecipeData(
 ): Promise<RecipeData> {
   const keys: string[] = [];
   const dropped: Record<string, number> = {};
-  const load = async (file: string, source: Pick<RecipeSource, 'loss' | 'grounded'>) => {
+  const load = async (
+    file: string,
+    source: Pick<RecipeSource, 'loss' | 'grounded' | 'noise' | 'intents' | 'reading'>,
+  ) => {
     const { source: tokens, key } = await cache.load(resolve(dirname(recipePath), file), file, {
       maxTokens: recipe.sequence + 1,
       lossOn: source.loss,
       grounded: source.grounded,
+      noise: source.noise,
+      intents: source.intents,
+      reading: source.reading,
       seed: recipe.seed,
     });
     if (tokens.dropped > 0) dropped[file] = tokens.dropped;
@@ -58,7 +65,12 @@ export async function loadRecipeData(
 
   const evaluations: EvaluationSet[] = [];
   for (const file of recipe.evaluation?.files ?? []) {
-    const { tokens } = await load(file, { loss: 'assistant', grounded: groundedMixDefaults });
+    const { tokens } = await load(file, {
+      loss: 'assistant',
+      grounded: groundedMixDefaults,
+      noise: noiseDefaults,
+      intents: 1,
+    });
     evaluations.push(heldOut(file, piecesOf(tokens, recipe.sequence), recipe));
   }
 

@@ -11,7 +11,7 @@ import { tokenizeRows, type TokenizeOptions } from '../data/tokenize-rows.js';
 import type { OnTrainEvent } from '../trainer/events.js';
 
 /** Raise when `tokenizeRows` or the format gives other bytes for the same input. */
-const cacheVersion = 1;
+const cacheVersion = 2;
 const reportEveryRows = 500;
 
 /** A tokenized file and what it was made of. */

@@ -39,7 +39,12 @@ describe('parseRecipe', () => {
     expect(recipe.model).toMatchObject({ modelType: 'llama', ropeTheta: 10_000, tiedEmbedding: true });
     expect(recipe.optimizer).toMatchObject({ lr: 1e-3, beta2: 0.95, clip: 1 });
     expect(recipe.schedule.kind).toBe('wsd');
-    expect(recipe.data[0]!.sources[0]!.grounded).toEqual({ distractors: 0, unanswerable: 0, variants: 1 });
+    expect(recipe.data[0]!.sources[0]!.grounded).toEqual({
+      distractors: 0,
+      unanswerable: 0,
+      variants: 1,
+      questions: 1,
+    });
   });
 
   it.each([

@@ -2,6 +2,7 @@ import { linearRoles } from '@edgedesk/models';
 import { z } from 'zod';
 import { adamwDefaults } from '../optimizer/adamw.js';
 import { muonDefaults } from '../optimizer/muon.js';
+import { noiseDefaults } from '../data/noise.js';
 import { groundedMixDefaults } from '../data/grounded-mix.js';
 import { scheduleDefaults } from '../schedule/schedule.js';
 
@@ -58,8 +59,20 @@ const source = z
         distractors: z.int().min(0).max(64).default(groundedMixDefaults.distractors),
         unanswerable: share.default(groundedMixDefaults.unanswerable),
         variants: count(64).default(groundedMixDefaults.variants),
+        questions: count(64).default(groundedMixDefaults.questions),
       })
       .default({ ...groundedMixDefaults }),
+    noise: z
+      .strictObject({
+        words: share.default(noiseDefaults.words),
+        letters: share.default(noiseDefaults.letters),
+        variants: count(64).default(noiseDefaults.variants),
+      })
+      .default({ ...noiseDefaults }),
+    /** Messages of one intent conversation at most. */
+    intents: count(64).default(1),
+    /** Makes exercises in reading of plain text (`exercisesOf`). */
+    reading: z.strictObject({ questions: count(16).default(3), passages: count(16).default(3) }).optional(),
   })
   .refine(
     (value) => (value.weight === undefined) !== (value.epochs === undefined),
