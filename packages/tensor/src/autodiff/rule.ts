@@ -31,8 +31,13 @@ export interface PrimitiveAttributes {
   rope: { cos: Value; sin: Value; minusSin: Value };
   /** gate, up -> silu(gate) * up. */
   swiglu: Record<never, never>;
-  /** q `[b, h, s, hd]`, k and v `[b, kv, s, hd]`; mask `[b, 1, s, s]` is added to the scores. */
-  attention: { mask: Value; blocks: number };
+  /** gate, up -> gelu(gate) * up, with the tanh form of GELU. */
+  geglu: Record<never, never>;
+  /**
+   * q `[b, h, s, hd]`, k and v `[b, kv, s, hd]`; mask `[b, 1, s, s]` is added to the scores, which are q k^T times `scale`,
+   * 1 / sqrt(hd) when absent.
+   */
+  attention: { mask: Value; blocks: number; scale?: number };
   /** x `[n, d]`, head `[v, d]`; targets i64 `[n]`, weights `[n, 1]`: sum of weight * cross-entropy, scalar. */
   crossEntropy: { targets: Value; weights: Value; chunk: number };
 }

@@ -20,15 +20,15 @@ interface Block {
 }
 
 /**
- * Causal grouped-query attention (Ainslie et al. 2023), softmax(q k^T / sqrt(hd) + mask) v. Queries go in `blocks`
+ * Causal grouped-query attention (Ainslie et al. 2023), softmax(scale q k^T + mask) v. Queries go in `blocks`
  * blocks and a block reads only the keys up to its end, which saves almost half of the square. The backward pass uses
  * rowsum(dO * O) for the softmax's row term (Dao et al. 2022).
  */
 export const attention: Rule<PrimitiveAttributes['attention']> = {
-  forward: (g, [q, k, v], { mask, blocks }) => {
+  forward: (g, [q, k, v], { mask, blocks, scale }) => {
     const [b, h, s, hd] = staticShape(q!) as [number, number, number, number];
     const kv = staticShape(k!)[1]!;
-    const alpha = 1 / Math.sqrt(hd);
+    const alpha = scale ?? 1 / Math.sqrt(hd);
     const count = s % blocks === 0 ? blocks : 1;
     const n = s / count;
     const parts = Array.from({ length: count }, (_, i): Block => {
@@ -48,10 +48,10 @@ export const attention: Rule<PrimitiveAttributes['attention']> = {
     );
     return { output, saved: parts };
   },
-  vjp: (g, dy, { inputs: [q, k, v], saved }) => {
+  vjp: (g, dy, { inputs: [q, k, v], attributes, saved }) => {
     const [b, h, , hd] = staticShape(q!) as [number, number, number, number];
     const kv = staticShape(k!)[1]!;
-    const alpha = 1 / Math.sqrt(hd);
+    const alpha = attributes.scale ?? 1 / Math.sqrt(hd);
     const parts = saved as Block[];
     const n = parts[0]!.end;
     const flows = parts.map((part) => {

@@ -83,3 +83,34 @@ export const swiglu: Of<'swiglu'> = {
     ];
   },
 };
+
+const tanhSlope = Math.sqrt(2 / Math.PI);
+const tanhCubic = 0.044715;
+
+/**
+ * GELU in its tanh form (Hendrycks & Gimpel 2016, section 2) times up: with u = sqrt(2/pi) (x + 0.044715 x^3) it is
+ * x (1 + tanh u) / 2 = x s, s = sigmoid(2u), so its slope is s + 2 u' x s (1 - s).
+ */
+export const geglu: Of<'geglu'> = {
+  forward: (g, [gate, up]) => {
+    const cube = op.mul(g, op.mul(g, gate!, gate!), gate!);
+    const u = op.add(g, gate!, op.mul(g, cube, g.scalar(tanhCubic)));
+    const s = op.sigmoid(g, op.mul(g, u, g.scalar(2 * tanhSlope)));
+    const a = op.mul(g, gate!, s);
+    return { output: op.mul(g, a, up!), saved: { s, a } };
+  },
+  vjp: (g, dy, { inputs: [gate, up], saved }) => {
+    const { s, a } = saved as { s: typeof dy; a: typeof dy };
+    const square = op.mul(g, gate!, gate!);
+    const twiceSlope = op.add(
+      g,
+      op.mul(g, square, g.scalar(6 * tanhSlope * tanhCubic)),
+      g.scalar(2 * tanhSlope),
+    );
+    const slope = op.add(g, s, op.mul(g, twiceSlope, op.sub(g, a, op.mul(g, a, s))));
+    return [
+      gate!.differentiable ? op.mul(g, op.mul(g, dy, up!), slope) : null,
+      up!.differentiable ? op.mul(g, dy, a) : null,
+    ];
+  },
+};

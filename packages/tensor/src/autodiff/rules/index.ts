@@ -1,7 +1,7 @@
 import type { Primitive, PrimitiveAttributes, Rule } from '../rule.js';
 import { attention } from './attention.js';
 import { crossEntropy } from './cross-entropy.js';
-import { add, exp, log, mul, scale, sigmoid, silu, softmax, sub, swiglu } from './elementwise.js';
+import { add, exp, geglu, log, mul, scale, sigmoid, silu, softmax, sub, swiglu } from './elementwise.js';
 import { concat, gather, reduceSum, reshape, slice, transpose } from './layout.js';
 import { linear, matmul } from './matrix.js';
 import { rmsNorm, rope } from './transformer.js';
@@ -28,6 +28,7 @@ export const rules: { readonly [P in Primitive]: Rule<PrimitiveAttributes[P]> } 
   rmsNorm,
   rope,
   swiglu,
+  geglu,
   attention,
   crossEntropy,
 };

@@ -58,6 +58,7 @@ const cases: { readonly [P in Primitive]: Readonly<Record<string, Case<P>>> } = 
   rmsNorm: { plain: (m) => ({ inputs: [m.param([4, 8]), m.param([8])], attributes: { epsilon: 1e-5 } }) },
   rope: { plain: (m) => ({ inputs: [m.param([2, 3, 5, 16])], attributes: angles(m.g, 5, 8) }) },
   swiglu: { plain: (m) => ({ inputs: [m.param([3, 4], [-3, 3]), m.param([3, 4])], attributes: {} }) },
+  geglu: { plain: (m) => ({ inputs: [m.param([3, 4], [-3, 3]), m.param([3, 4])], attributes: {} }) },
   attention: {
     grouped: (m) => ({
       inputs: [m.param([2, 4, 6, 8]), m.param([2, 2, 6, 8]), m.param([2, 2, 6, 8])],
@@ -66,6 +67,10 @@ const cases: { readonly [P in Primitive]: Readonly<Record<string, Case<P>>> } = 
     blocks: (m) => ({
       inputs: [m.param([1, 2, 6, 8]), m.param([1, 1, 6, 8]), m.param([1, 1, 6, 8])],
       attributes: { mask: causal(m.g, 1, 6), blocks: 3 },
+    }),
+    scaled: (m) => ({
+      inputs: [m.param([1, 2, 4, 8]), m.param([1, 2, 4, 8]), m.param([1, 2, 4, 8])],
+      attributes: { mask: causal(m.g, 1, 4), blocks: 2, scale: 0.7 },
     }),
   },
   crossEntropy: {
