@@ -40,6 +40,29 @@ export interface PrimitiveAttributes {
   attention: { mask: Value; blocks: number; scale?: number };
   /** x `[n, d]`, head `[v, d]`; targets i64 `[n]`, weights `[n, 1]`: sum of weight * cross-entropy, scalar. */
   crossEntropy: { targets: Value; weights: Value; chunk: number };
+  /**
+   * x `[n, d]`, head `[v, d]`; the teacher's teacherHidden `[n, e]`, teacherHead `[v, e]`: sum of weight * ((1 - share) *
+   * cross-entropy + share * KL(teacher || ours)), scalar.
+   */
+  distillation: {
+    targets: Value;
+    weights: Value;
+    teacherHidden: Value;
+    teacherHead: Value;
+    share: number;
+    chunk: number;
+  };
+  /**
+   * w `[rows, columns]`, scale `[rows, groups]` -> w rounded to levels `lowest`..`highest` of its groups' grids; `middle` is
+   * the level of zero where `zeroPoints` (f32 `[rows, groups]`) are absent. Straight-through gradients.
+   */
+  fakeQuantize: {
+    groupSize: number;
+    lowest: number;
+    highest: number;
+    middle: number;
+    zeroPoints?: Value | undefined;
+  };
 }
 
 export type Primitive = keyof PrimitiveAttributes;

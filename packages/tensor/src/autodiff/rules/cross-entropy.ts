@@ -70,7 +70,7 @@ export const crossEntropy: Rule<PrimitiveAttributes['crossEntropy']> = {
  * A tiny extra output that depends on everything a chunk produces. ONNX Runtime visits graph outputs in turn, so it
  * finishes this chunk, and frees its probabilities, before it starts the next.
  */
-function finishChunk(g: Graph, index: number, results: readonly Value[]): void {
+export function finishChunk(g: Graph, index: number, results: readonly Value[]): void {
   const cut = (x: Value): Value =>
     x.shape.length === 0
       ? op.reshape(g, x, [1])

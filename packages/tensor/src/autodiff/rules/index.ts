@@ -1,7 +1,9 @@
 import type { Primitive, PrimitiveAttributes, Rule } from '../rule.js';
 import { attention } from './attention.js';
 import { crossEntropy } from './cross-entropy.js';
+import { distillation } from './distillation.js';
 import { add, exp, geglu, log, mul, scale, sigmoid, silu, softmax, sub, swiglu } from './elementwise.js';
+import { fakeQuantize } from './fake-quantize.js';
 import { concat, gather, reduceSum, reshape, slice, transpose } from './layout.js';
 import { linear, matmul } from './matrix.js';
 import { rmsNorm, rope } from './transformer.js';
@@ -31,4 +33,6 @@ export const rules: { readonly [P in Primitive]: Rule<PrimitiveAttributes[P]> } 
   geglu,
   attention,
   crossEntropy,
+  distillation,
+  fakeQuantize,
 };
