@@ -41,6 +41,10 @@ const ratios: Readonly<Record<Exclude<MetricName, 'oosAuroc'>, Ratio>> = {
   chrF: { numerator: (row) => row.chrF, denominator: (row) => present(row.chrF) },
   tokenF1: { numerator: (row) => row.tokenF1, denominator: (row) => present(row.tokenF1) },
   exactMatch: { numerator: (row) => row.exactMatch, denominator: (row) => present(row.exactMatch) },
+  rightPassage: {
+    numerator: (row) => asNumber(row.rightPassage),
+    denominator: (row) => present(asNumber(row.rightPassage)),
+  },
   refusalRecall: {
     numerator: (row) => asNumber(row.refused),
     denominator: (row) => asNumber(row.answerable === undefined ? undefined : !row.answerable),

@@ -11,6 +11,7 @@ export const metricNames = [
   'chrF',
   'tokenF1',
   'exactMatch',
+  'rightPassage',
   'refusalRecall',
   'falseRefusalRate',
 ] as const;
@@ -24,7 +25,7 @@ export interface MetricTraits {
   readonly share: boolean;
   /**
    * Counts towards the one figure of quality kept. Of two metrics that say the same thing only one does: bits per byte
-   * follows perplexity, KL follows agreement, exact match follows token F1, recall of oos follows its AUROC.
+   * follows perplexity, KL follows agreement, exact match and the right passage follow token F1, recall of oos follows its AUROC.
    */
   readonly headline: boolean;
   /** Share of the base's value that is left, or NaN where the base has nothing to keep. */
@@ -52,6 +53,7 @@ export const metricTraits: Readonly<Record<MetricName, MetricTraits>> = {
   chrF: gain,
   tokenF1: gain,
   exactMatch: { ...gain, headline: false },
+  rightPassage: { ...gain, headline: false },
   refusalRecall: gain,
   falseRefusalRate: { better: 'lower', share: true, headline: true, kept: complement },
 };

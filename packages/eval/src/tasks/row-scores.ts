@@ -3,6 +3,7 @@ import type { GroundedRow, SpokenRow } from '@edgedesk/models';
 import type { Engine } from '@edgedesk/runtime';
 import { exactMatch, tokenF1 } from '../metrics/answer-match.js';
 import { chrF } from '../metrics/chrf.js';
+import { passageUsed } from '../metrics/passage-used.js';
 import { rougeL } from '../metrics/rouge-l.js';
 import type { EncodedRow } from './encode.js';
 import { classify } from './intent.js';
@@ -20,6 +21,8 @@ export interface TaskScores {
   readonly refused?: boolean;
   readonly tokenF1?: number;
   readonly exactMatch?: number;
+  /** The reply rests on a passage that carries the answer; asked where those are known and others stand beside them. */
+  readonly rightPassage?: boolean;
 }
 
 /** All that is known of one model on one row. */
@@ -62,7 +65,10 @@ export async function taskScores(
 }
 
 /** How well `reply` answers `row`. A refusal answers nothing, so its overlap with the answer does not count. */
-export function answerScores(reply: string, row: Pick<GroundedRow, 'answer' | 'answers'>): TaskScores {
+export function answerScores(
+  reply: string,
+  row: Pick<GroundedRow, 'answer' | 'answers'> & Partial<Pick<GroundedRow, 'context' | 'goldIds'>>,
+): TaskScores {
   const { mark, text } = parseMarks(reply);
   const refused = mark === 'no_answer' || mark === 'hand_off';
   if (row.answer === null) return { answerable: false, refused };
@@ -72,7 +78,24 @@ export function answerScores(reply: string, row: Pick<GroundedRow, 'answer' | 'a
     refused,
     tokenF1: refused ? 0 : tokenF1(text, accepted),
     exactMatch: refused ? 0 : exactMatch(text, accepted),
+    ...passageScore(refused ? '' : text, row),
   };
+}
+
+function passageScore(
+  text: string,
+  { context = [], goldIds = [] }: Partial<Pick<GroundedRow, 'context' | 'goldIds'>>,
+): TaskScores {
+  const golden = context.filter(({ id }) => id !== undefined && goldIds.includes(id));
+  if (golden.length === 0 || golden.length === context.length) return {};
+  const used =
+    context[
+      passageUsed(
+        text,
+        context.map((passage) => passage.text),
+      )
+    ];
+  return { rightPassage: used !== undefined && golden.includes(used) };
 }
 
 async function greedyReply(
