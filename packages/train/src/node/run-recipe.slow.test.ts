@@ -1,5 +1,3 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { readFile, readdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -8,6 +6,8 @@ import { loadCheckpoint } from '@edgedesk/models';
 import { openFolder } from '@edgedesk/models/node';
 import { EdgeDeskError } from '@edgedesk/tensor';
 import { nodeBackend } from '@edgedesk/tensor/node';
+import { runAndKill } from '../../../tensor/src/node/killed-runs.case.js';
+import type { MeteredProgram } from '../../../tensor/src/node/killed-runs.case.js';
 import type { TrainEvent } from '../trainer/events.js';
 import { runRecipe } from './run-recipe.js';
 import { tinyRecipe } from './tiny-recipe.case.js';
@@ -109,55 +109,45 @@ describe('runRecipe', () => {
 });
 
 describe('kill -9', () => {
-  it('at random moments changes nothing in the end', { timeout: 600_000 }, async () => {
+  it('at ten random moments changes nothing in the end', { timeout: 900_000 }, async () => {
     const recipePath = await tinyRecipe({ budget: '{ steps: 60 }', checkpoint: '{ every: { steps: 3 } }' });
-    const straight = join(dirname(recipePath), 'straight');
-    await runRecipe({ recipePath, outDir: straight, backend });
+    const [straight, broken] = ['straight', 'broken'].map((name) => join(dirname(recipePath), name));
+    const { ends, places } = await runAndKill(
+      training(recipePath, straight!),
+      training(recipePath, broken!),
+      10,
+    );
+    expect(ends, `killed at ${places.join(', ')}`).toEqual(new Array(10).fill('SIGKILL'));
 
-    const broken = join(dirname(recipePath), 'broken');
-    let kills = 0;
-    while (!(await childRun(recipePath, broken, Math.floor(Math.random() * 12), Math.random() * 60))) kills++;
-    expect(kills).toBeGreaterThanOrEqual(5);
-    for (const file of ['model.safetensors', 'tokenizer.json']) {
-      const [a, b] = await Promise.all([straight, broken].map((run) => readFile(join(run, 'model', file))));
-      expect(Buffer.compare(a!, b!)).toBe(0);
-    }
-    expect(await lossesOf(broken)).toEqual(await lossesOf(straight));
+    const [expected, found] = await Promise.all([straight!, broken!].map(filesOf));
+    expect([...found!.keys()]).toEqual([...expected!.keys()]);
+    expect([...found!].filter(([name, bytes]) => !bytes.equals(expected!.get(name)!))).toEqual([]);
+    expect(await lossesOf(broken!)).toEqual(await lossesOf(straight!));
   });
 });
+
+/** The files of the finished model; the card says how long the training took. */
+async function filesOf(run: string): Promise<Map<string, Buffer>> {
+  const folder = join(run, 'model');
+  const names = (await readdir(folder)).filter((name) => name !== 'README.md').sort();
+  return new Map(
+    await Promise.all(names.map(async (name) => [name, await readFile(join(folder, name))] as const)),
+  );
+}
 
 async function lossesOf(outDir: string): Promise<number[]> {
   const lines = (await readFile(join(outDir, 'training-log.jsonl'), 'utf8')).trim().split('\n');
   return lines.map((line) => (JSON.parse(line) as { loss: number }).loss);
 }
 
-/**
- * Runs the built package in a process of its own and kills it `delayMs` after it made `steps` steps. Returns whether it
- * finished before.
- */
-async function childRun(
-  recipePath: string,
-  outDir: string,
-  steps: number,
-  delayMs: number,
-): Promise<boolean> {
+/** The built package in a process of its own, at its steps. */
+function training(recipePath: string, outDir: string): MeteredProgram {
   const script = `
     import { runRecipe } from '@edgedesk/train/node';
     import { nodeBackend } from '@edgedesk/tensor/node';
     await runRecipe({
       recipePath: ${JSON.stringify(recipePath)}, outDir: ${JSON.stringify(outDir)}, backend: nodeBackend(), resume: true,
-      onEvent: ({ type }) => { if (type === 'step') process.stdout.write('.'); },
+      onEvent: (event) => process.stdout.write(\`\${event.type === 'step' ? event.point.step : 0}\\n\`),
     });`;
-  const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
-    cwd: fileURLToPath(new URL('../..', import.meta.url)),
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  let made = 0;
-  child.stdout.on('data', (dots: Buffer) => {
-    if (made <= steps && made + dots.length > steps) setTimeout(() => child.kill('SIGKILL'), delayMs);
-    made += dots.length;
-  });
-  const [code, signal] = (await once(child, 'exit')) as [number | null, string | null];
-  if (signal === null && code !== 0) throw new Error(`the child failed with code ${code}`);
-  return code === 0;
+  return { script, cwd: fileURLToPath(new URL('../..', import.meta.url)) };
 }
