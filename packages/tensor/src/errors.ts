@@ -38,8 +38,13 @@ export class EdgeDeskError extends Error {
   get sentence(): string {
     const place = this.where === undefined ? '' : `${this.where}: `;
     const mend = this.fix === undefined ? '' : `; ${this.fix}`;
-    return `${place}${this.message}${mend}.`;
+    return oneLine(`${place}${this.message}${mend}.`);
   }
+}
+
+/** Text for a line of a terminal: names from untrusted files may hold line feeds and escape sequences. */
+export function oneLine(text: string): string {
+  return text.replace(/\s*[\r\n\u2028\u2029]+\s*/g, ' ').replace(/\p{Cc}/gu, '?');
 }
 
 /** A weights, tokenizer or config file is missing, malformed or inconsistent. */

@@ -1,4 +1,4 @@
-import { EdgeDeskError } from '@edgedesk/tensor';
+import { EdgeDeskError, oneLine } from '@edgedesk/tensor';
 import { CommanderError } from 'commander';
 
 export const exitCode = { ok: 0, badInput: 1, usage: 2, interrupted: 130 } as const;
@@ -34,7 +34,7 @@ export function describeFailure(error: unknown): {
     return { sentence: undefined, code: error.exitCode === 0 ? exitCode.ok : exitCode.usage };
   }
   if (error instanceof Interrupted) return { sentence: undefined, code: exitCode.interrupted };
-  if (EdgeDeskError.isInstance(error)) return { sentence: oneLine(error.sentence), code: exitCode.badInput };
+  if (EdgeDeskError.isInstance(error)) return { sentence: error.sentence, code: exitCode.badInput };
   const { code, path, message } = error as NodeJS.ErrnoException;
   const known = code === undefined ? undefined : systemFailures[code];
   if (known !== undefined) {
@@ -44,8 +44,4 @@ export function describeFailure(error: unknown): {
     sentence: `EdgeDesk failed: ${oneLine(String(message ?? error))} (run again with --debug to see where).`,
     code: exitCode.badInput,
   };
-}
-
-function oneLine(text: string): string {
-  return text.replace(/\s*[\r\n]+\s*/g, ' ').replace(/\p{Cc}/gu, '?');
 }
