@@ -41,7 +41,8 @@ export async function measureFile(
     const labelsFor = labelSets(engine, plan);
     return (row: SpokenRow, encoded: EncodedRow) => {
       const labels = row.kind === 'intent' ? labelsFor(row.lang) : null;
-      return taskScores(engine, row, encoded, { labels, replyTokens, signal: options.signal });
+      const { handOffs } = plan;
+      return taskScores(engine, row, encoded, { labels, handOffs, replyTokens, signal: options.signal });
     };
   };
   const modelTasks = tasksOf(model);

@@ -53,6 +53,14 @@ const ratios: Readonly<Record<Exclude<MetricName, 'oosAuroc'>, Ratio>> = {
     numerator: (row) => asNumber(row.refused),
     denominator: (row) => asNumber(row.answerable),
   },
+  handOffRecall: {
+    numerator: (row) => asNumber(row.handedOff),
+    denominator: (row) => asNumber(row.needsPerson),
+  },
+  falseHandOffRate: {
+    numerator: (row) => asNumber(row.handedOff),
+    denominator: (row) => asNumber(row.needsPerson === undefined ? undefined : !row.needsPerson),
+  },
 };
 
 /** The metrics that `rows` determine, each as a figure of any choice of them. */

@@ -14,6 +14,8 @@ export const metricNames = [
   'rightPassage',
   'refusalRecall',
   'falseRefusalRate',
+  'handOffRecall',
+  'falseHandOffRate',
 ] as const;
 export type MetricName = (typeof metricNames)[number];
 
@@ -56,4 +58,6 @@ export const metricTraits: Readonly<Record<MetricName, MetricTraits>> = {
   rightPassage: { ...gain, headline: false },
   refusalRecall: gain,
   falseRefusalRate: { better: 'lower', share: true, headline: true, kept: complement },
+  handOffRecall: gain,
+  falseHandOffRate: { better: 'lower', share: true, headline: true, kept: complement },
 };

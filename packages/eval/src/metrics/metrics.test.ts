@@ -133,6 +133,7 @@ describe('kept', () => {
       bitsPerByte: [1.2, 1],
       klDivergence: [0.1, 0],
       falseRefusalRate: [0.2, 0.1],
+      falseHandOffRate: [0.2, 0.1],
     };
     for (const name of metricNames) {
       const [model, base] = worse[name] ?? [0.6, 0.8];

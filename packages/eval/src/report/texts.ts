@@ -72,6 +72,8 @@ export const reportTexts: Readonly<Record<Language, ReportTexts>> = {
       rightPassage: 'Answers from the right passage',
       refusalRecall: 'Refuses the unanswerable',
       falseRefusalRate: 'Refuses the answerable ↓',
+      handOffRecall: 'Hands over when it must',
+      falseHandOffRate: 'Hands over without need ↓',
     },
   },
   zh: {
@@ -115,6 +117,8 @@ export const reportTexts: Readonly<Record<Language, ReportTexts>> = {
       rightPassage: '依据正确的资料作答',
       refusalRecall: '无答案时拒答率',
       falseRefusalRate: '有答案却拒答率 ↓',
+      handOffRecall: '该转人工时转接率',
+      falseHandOffRate: '无需转接却转接率 ↓',
     },
   },
 };

@@ -1,4 +1,5 @@
 import { DataError } from '@edgedesk/tensor';
+import { parseMarks } from '@edgedesk/models';
 import type { Row, RowKind, SpokenRow } from '@edgedesk/models';
 import type { Note } from '../report/notes.js';
 import { spreadSample } from '../statistics/sample.js';
@@ -19,6 +20,8 @@ export interface FilePlan {
   readonly available: number;
   readonly rows: readonly SpokenRow[];
   readonly labels: readonly string[];
+  /** Some conversations end in a hand-over to a person. */
+  readonly handOffs: boolean;
   readonly notes: readonly Note[];
 }
 
@@ -37,7 +40,7 @@ export function planFile(file: RowFile, limit: number | undefined, seed: number)
   }
   const plan = { file: file.file, kind: first.kind, available: file.rows.length };
   if (first.kind === 'retrieval') {
-    return { ...plan, rows: [], labels: [], notes: [{ code: 'retrievalSkipped' }] };
+    return { ...plan, rows: [], labels: [], handOffs: false, notes: [{ code: 'retrievalSkipped' }] };
   }
   const sample = spreadSample(file.rows.length, limit ?? file.rows.length, seed);
   const labels = new Set(
@@ -47,6 +50,9 @@ export function planFile(file: RowFile, limit: number | undefined, seed: number)
     ...plan,
     rows: sample.map((i) => file.rows[i] as SpokenRow),
     labels: [...labels].sort(),
+    handOffs: file.rows.some(
+      (row) => row.kind === 'chat' && parseMarks(row.messages.at(-1)!.content).mark === 'hand_off',
+    ),
     notes: [],
   };
 }

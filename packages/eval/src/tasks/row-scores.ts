@@ -23,6 +23,9 @@ export interface TaskScores {
   readonly exactMatch?: number;
   /** The reply rests on a passage that carries the answer; asked where those are known and others stand beside them. */
   readonly rightPassage?: boolean;
+  /** The expected reply hands over to a person; asked of conversations of files where some do. */
+  readonly needsPerson?: boolean;
+  readonly handedOff?: boolean;
 }
 
 /** All that is known of one model on one row. */
@@ -37,6 +40,8 @@ export interface RowScores extends TaskScores {
 
 export interface TaskOptions {
   readonly labels: LabelSet | null;
+  /** Some conversations of the file end in a hand-over. */
+  readonly handOffs: boolean;
   readonly replyTokens: number;
   readonly signal?: AbortSignal | undefined;
 }
@@ -61,7 +66,10 @@ export async function taskScores(
   }
   const reply = await greedyReply(engine, prompt, options);
   if (row.kind === 'grounded') return answerScores(reply, row);
-  return { rougeL: rougeL(reply, reference), chrF: chrF(reply, reference) };
+  const overlap = { rougeL: rougeL(reply, reference), chrF: chrF(reply, reference) };
+  if (!options.handOffs) return overlap;
+  const marks = [reference, reply].map((text) => parseMarks(text).mark);
+  return { ...overlap, needsPerson: marks[0] === 'hand_off', handedOff: marks[1] === 'hand_off' };
 }
 
 /** How well `reply` answers `row`. A refusal answers nothing, so its overlap with the answer does not count. */
