@@ -1,4 +1,6 @@
 export * from './config.js';
+export type { RopeScaling } from './rotary/rope-scaling.js';
+export { rotaryDimOf } from './rotary/rotation.js';
 export * from './decoder/decoder.js';
 export * from './linear/index.js';
 export * from './weights.js';
@@ -10,6 +12,7 @@ export type { PlacedPart, PlacedUnit } from './decoder/fuse-weights.js';
 export * from './artefact/index.js';
 export * from './tokenizer/index.js';
 export * from './checkpoint/index.js';
-export { configJson, parseConfig } from './parse-config.js';
+export { configJson } from './hf-config/config-json.js';
+export { parseConfig } from './parse-config.js';
 export * from './gguf/index.js';
 export * from './hub/index.js';

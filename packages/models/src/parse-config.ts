@@ -1,76 +1,33 @@
-import { CheckpointError, RecipeError } from '@edgedesk/tensor';
+import { CheckpointError } from '@edgedesk/tensor';
 import { z } from 'zod';
-import type { DecoderConfig } from './config.js';
-import type { WeightDType } from './checkpoint/write-safetensors.js';
-
-/** Far above the largest published decoders, and small enough that no product of two sizes loses precision. */
-const maxVocab = 2 ** 21;
-const maxWidth = 2 ** 18;
-const maxLayers = 1024;
-const maxContext = 2 ** 24;
-const maxEosIds = 64;
-
-const size = (max: number) => z.int().min(1).max(max);
-const tokenId = z
-  .int()
-  .max(maxVocab - 1)
-  // Some checkpoints write -1 for "none".
-  .transform((id) => (id < 0 ? null : id))
-  .nullish();
-const eosIds = z
-  .union([
-    z
-      .int()
-      .max(maxVocab - 1)
-      .transform((id) => [id]),
-    z.array(z.int().max(maxVocab - 1)).max(maxEosIds),
-  ])
-  .nullish()
-  .transform((ids) => (ids ?? []).filter((id) => id >= 0));
-
-const modelTypes = ['llama', 'mistral', 'qwen2', 'qwen3'] as const;
-
-const hfConfig = z.object({
-  vocab_size: size(maxVocab),
-  hidden_size: size(maxWidth),
-  intermediate_size: size(maxWidth * 8),
-  num_hidden_layers: size(maxLayers),
-  num_attention_heads: size(maxWidth),
-  num_key_value_heads: size(maxWidth).nullish(),
-  head_dim: size(maxWidth).multipleOf(2).nullish(),
-  max_position_embeddings: size(maxContext).nullish(),
-  rope_theta: z.number().positive().nullish(),
-  rope_parameters: z.looseObject({ rope_theta: z.number().positive().nullish() }).nullish(),
-  rms_norm_eps: z.number().positive().max(1).nullish(),
-  tie_word_embeddings: z.boolean().nullish(),
-  bos_token_id: tokenId,
-  eos_token_id: eosIds,
-  pad_token_id: tokenId,
-});
-
-type Json = Readonly<Record<string, unknown>>;
-
-/** What a family's configuration leaves out when it is the family's default (transformers' configuration classes). */
-const defaultContext = { llama: 2048, mistral: 131_072, qwen2: 32_768, qwen3: 32_768 } as const;
+import { type DecoderConfig, type ModelType, modelTypes } from './config.js';
+import { gemmaOf, localOf, rotaryOf } from './hf-config/parse-attention.js';
+import { type RopeJson, ropeSchema } from './hf-config/parse-rope.js';
+import { check, contextOf, eosIds, familyDefaults, hfConfig, isObject, type Json, show } from './hf-config/schema.js';
 
 /**
- * Reads a Hugging Face `config.json` of the llama, mistral, qwen2 or qwen3 family. CheckpointError naming the key when a
- * value is missing or impossible, or asks for something that our decoder does not compute.
+ * Reads a Hugging Face `config.json` of the llama, mistral, qwen2, qwen3, gemma3 or phi3 family; of a gemma3 that also
+ * sees, the part for text. CheckpointError naming the key when a value is missing or impossible, or asks for something
+ * that our decoder does not compute.
  *
  * @param generation parsed `generation_config.json`; its `eos_token_id`s end a reply as well.
  */
 export function parseConfig(json: unknown, generation?: unknown, where = 'config.json'): DecoderConfig {
   if (!isObject(json)) throw new CheckpointError('the file holds no JSON object', { where });
-  const modelType = modelTypes.find((type) => type === json['model_type']);
+  const given = textPart(json, where);
+  const modelType = modelTypes.find((type) => type === given['model_type']);
   if (modelType === undefined) {
-    throw new CheckpointError(`\`model_type\` ${show(json['model_type'])} is not supported`, {
+    throw new CheckpointError(`\`model_type\` ${show(given['model_type'])} is not supported`, {
       where,
       fix: `use a model of the families ${modelTypes.join(', ')}`,
     });
   }
-  refuseUnsupported(modelType, json, where);
-  const c = check(hfConfig, json, where);
-  const headDim = c.head_dim ?? (modelType === 'qwen3' ? 128 : c.hidden_size / c.num_attention_heads);
+  const defined = Object.entries(given).filter(([, value]) => value !== undefined);
+  const whole: Json = { ...familyDefaults[modelType], ...Object.fromEntries(defined) };
+  refuseUnsupported(modelType, whole, where);
+  const layerRopes = ropesByLayer(whole, where);
+  const c = check(hfConfig, layerRopes === null ? whole : { ...whole, rope_parameters: layerRopes.full }, where);
+  const headDim = c.head_dim ?? c.hidden_size / c.num_attention_heads;
   const kvHeadCount = c.num_key_value_heads ?? c.num_attention_heads;
   const fix = 'use the config.json that came with the model';
   if (!Number.isInteger(headDim) || headDim % 2 !== 0) {
@@ -96,6 +53,7 @@ export function parseConfig(json: unknown, generation?: unknown, where = 'config
       });
     }
   }
+  const gemma = modelType === 'gemma3_text';
   return {
     modelType,
     vocabSize: c.vocab_size,
@@ -105,16 +63,53 @@ export function parseConfig(json: unknown, generation?: unknown, where = 'config
     headCount: c.num_attention_heads,
     kvHeadCount,
     headDim,
-    contextLength: c.max_position_embeddings ?? defaultContext[modelType],
-    ropeTheta: c.rope_theta ?? c.rope_parameters?.rope_theta ?? 10_000,
+    contextLength: contextOf(modelType, c),
+    ropeTheta: c.rope_parameters?.rope_theta ?? c.rope_theta ?? 10_000,
     normEpsilon: c.rms_norm_eps ?? 1e-6,
     tiedEmbedding: c.tie_word_embeddings ?? false,
     qkvBias: modelType === 'qwen2',
-    qkNorm: modelType === 'qwen3',
+    qkNorm: modelType === 'qwen3' || gemma,
+    ...rotaryOf(modelType, c, headDim, where),
+    ...localOf(modelType, c, layerRopes?.local.rope_theta ?? c.rope_local_base_freq ?? undefined, where),
+    ...(gemma ? gemmaOf(c, headDim) : {}),
     bosTokenId: c.bos_token_id ?? null,
     eosTokenIds,
     padTokenId: c.pad_token_id ?? null,
   };
+}
+
+/** A `gemma3` with eyes keeps its decoder's settings under `text_config`, some tokens' ids beside it. */
+function textPart(json: Json, where: string): Json {
+  if (json['model_type'] !== 'gemma3') return json;
+  const text = json['text_config'];
+  if (!isObject(text)) {
+    throw new CheckpointError('`text_config` is missing', { where, fix: 'use the config.json that came with the model' });
+  }
+  const around = Object.fromEntries(
+    ['bos_token_id', 'eos_token_id', 'pad_token_id', 'tie_word_embeddings', 'quantization_config']
+      .filter((key) => json[key] !== undefined)
+      .map((key) => [key, json[key]]),
+  );
+  return { ...around, ...text, model_type: 'gemma3_text' };
+}
+
+/** Newer files give rotation by the type of layer; null where one is for all. */
+function ropesByLayer(json: Json, where: string): { full: RopeJson | undefined; local: RopeJson } | null {
+  const ropes = json['rope_parameters'];
+  if (!isObject(ropes) || !isObject(ropes['sliding_attention'] ?? ropes['full_attention'])) return null;
+  const read = (key: string): RopeJson => {
+    const at = z.looseObject({ rope_parameters: z.looseObject({ [key]: ropeSchema }) });
+    const found = (check(at, json, where) as { rope_parameters: Record<string, RopeJson | null> }).rope_parameters[key];
+    return found ?? {};
+  };
+  const local = read('sliding_attention');
+  if ((local.rope_type ?? 'default') !== 'default') {
+    throw new CheckpointError('`rope_parameters.sliding_attention` stretches local layers, which is not supported', {
+      where,
+      fix: 'use a model without it',
+    });
+  }
+  return { full: read('full_attention'), local };
 }
 
 /** `generation_config.json` may be absent or of no use; only its end ids matter here. */
@@ -123,7 +118,7 @@ function generationEosIds(generation: unknown, where: string): readonly number[]
   return check(z.looseObject({ eos_token_id: eosIds }), generation, where).eos_token_id;
 }
 
-function refuseUnsupported(modelType: DecoderConfig['modelType'], json: Json, where: string): void {
+function refuseUnsupported(modelType: ModelType, json: Json, where: string): void {
   const refuse = (key: string, what: string): never => {
     throw new CheckpointError(`\`${key}\` ${show(json[key])}: ${what}`, {
       where,
@@ -131,100 +126,20 @@ function refuseUnsupported(modelType: DecoderConfig['modelType'], json: Json, wh
     });
   };
   const isOn = (key: string): boolean => ![undefined, null, false, 0].includes(json[key] as null);
-  const activation = json['hidden_act'] ?? 'silu';
-  if (activation !== 'silu' && activation !== 'swish') refuse('hidden_act', 'only SiLU is supported');
+  if (modelType === 'gemma3_text') {
+    const key = json['hidden_activation'] === undefined ? 'hidden_act' : 'hidden_activation';
+    if (json[key] !== 'gelu_pytorch_tanh') refuse(key, 'only the tanh form of GELU is supported in this family');
+    for (const cap of ['final_logit_softcapping', 'attn_logit_softcapping']) {
+      if (isOn(cap)) refuse(cap, 'capped logits are not supported');
+    }
+    if (isOn('use_bidirectional_attention')) refuse('use_bidirectional_attention', 'only causal attention is supported');
+  } else {
+    const activation = json['hidden_act'] ?? 'silu';
+    if (activation !== 'silu' && activation !== 'swish') refuse('hidden_act', 'only SiLU is supported in this family');
+  }
   if (isOn('attention_bias')) refuse('attention_bias', 'bias on the output projection is not supported');
   if (isOn('mlp_bias')) refuse('mlp_bias', 'bias in the feed-forward layers is not supported');
+  if (isOn('lm_head_bias')) refuse('lm_head_bias', 'bias on the head is not supported');
   if (isOn('quantization_config')) refuse('quantization_config', 'quantized checkpoints cannot be read');
-  if ((json['partial_rotary_factor'] ?? 1) !== 1) {
-    refuse('partial_rotary_factor', 'partly rotated heads are not supported');
-  }
-  for (const key of ['rope_scaling', 'rope_parameters']) {
-    const rope = json[key];
-    if (rope === undefined || rope === null) continue;
-    const type = isObject(rope) ? (rope['rope_type'] ?? rope['type'] ?? 'default') : rope;
-    if (type !== 'default') refuse(key, 'scaled rotary positions are not supported');
-  }
-  const layers = json['layer_types'];
-  if (Array.isArray(layers) && layers.some((type) => type !== 'full_attention')) {
-    refuse('layer_types', 'only full attention is supported');
-  }
-  // Mistral's configuration class has a window unless the file says null.
-  const window = json['sliding_window'] === undefined && modelType === 'mistral' ? 4096 : json['sliding_window'];
-  const usesWindow = modelType === 'mistral' || json['use_sliding_window'] === true;
-  const context = json['max_position_embeddings'] ?? defaultContext[modelType];
-  if (usesWindow && typeof window === 'number' && window < (context as number)) {
-    refuse('sliding_window', 'attention over a sliding window is not supported');
-  }
 }
 
-const architectures = {
-  llama: 'LlamaForCausalLM',
-  mistral: 'MistralForCausalLM',
-  qwen2: 'Qwen2ForCausalLM',
-  qwen3: 'Qwen3ForCausalLM',
-} as const;
-
-const torchDTypes = { f32: 'float32', f16: 'float16', bf16: 'bfloat16' } as const;
-
-/**
- * `config` as a Hugging Face `config.json` that transformers loads. RecipeError for a bias or norm that the family does
- * not have.
- *
- * @param dtype how the weights beside it are stored. @default 'f32'
- */
-export function configJson(config: DecoderConfig, dtype: WeightDType = 'f32'): Record<string, unknown> {
-  const { modelType, eosTokenIds } = config;
-  if (config.qkvBias !== (modelType === 'qwen2') || config.qkNorm !== (modelType === 'qwen3')) {
-    throw new RecipeError(`the family ${modelType} does not have these biases and norms in attention`, {
-      where: 'modelType',
-      fix: 'use qwen2 for q/k/v bias, qwen3 for q/k norms, llama or mistral for neither',
-    });
-  }
-  return {
-    architectures: [architectures[modelType]],
-    model_type: modelType,
-    vocab_size: config.vocabSize,
-    hidden_size: config.hiddenSize,
-    intermediate_size: config.intermediateSize,
-    num_hidden_layers: config.layerCount,
-    num_attention_heads: config.headCount,
-    num_key_value_heads: config.kvHeadCount,
-    head_dim: config.headDim,
-    hidden_act: 'silu',
-    max_position_embeddings: config.contextLength,
-    rope_theta: config.ropeTheta,
-    rope_scaling: null,
-    rms_norm_eps: config.normEpsilon,
-    tie_word_embeddings: config.tiedEmbedding,
-    attention_bias: false,
-    attention_dropout: 0,
-    ...(modelType === 'llama' ? { mlp_bias: false } : {}),
-    ...(modelType === 'mistral' ? { sliding_window: null } : {}),
-    ...(modelType === 'qwen2' || modelType === 'qwen3' ? { use_sliding_window: false } : {}),
-    bos_token_id: config.bosTokenId,
-    eos_token_id: eosTokenIds.length === 0 ? null : eosTokenIds.length === 1 ? eosTokenIds[0] : [...eosTokenIds],
-    pad_token_id: config.padTokenId,
-    torch_dtype: torchDTypes[dtype],
-    use_cache: true,
-  };
-}
-
-function check<T>(schema: z.ZodType<T>, json: unknown, where: string): T {
-  const parsed = schema.safeParse(json);
-  if (parsed.success) return parsed.data;
-  const { path, message } = parsed.error.issues[0]!;
-  const key = path.length === 0 ? 'the file' : `\`${path.join('.')}\``;
-  const value = path.reduce<unknown>((at, step) => (isObject(at) ? at[String(step)] : undefined), json);
-  const fault = value === undefined ? 'is missing' : `${show(value)} cannot be used: ${message}`;
-  throw new CheckpointError(`${key} ${fault}`, { where, fix: 'use the file that came with the model' });
-}
-
-function isObject(value: unknown): value is Json {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function show(value: unknown): string {
-  const text = JSON.stringify(value) ?? 'that is missing';
-  return text.length > 80 ? `${text.slice(0, 80)}…` : text;
-}

@@ -84,7 +84,7 @@ export function partModel(
     head: (hidden) => hidden,
   });
   const gateUp = (middle: Value): Value =>
-    ops.swiglu(ops.project(ops.norm(middle, weightName.postAttentionNorm(0)), 0, ['gate', 'up']));
+    ops.gated(ops.project(ops.norm(middle, weightName.postAttentionNorm(0)), 0, ['gate', 'up']));
   const finish = (result: Value | null, input: Value | null): void => {
     if (statistic && input) g.output(statistic.lower(g, input), wire.statistic);
     if (result && withResult) g.output(result, wire.result);

@@ -1,7 +1,8 @@
 import type { FileStore } from '@edgedesk/tensor';
 import { CheckpointError } from '@edgedesk/tensor';
 import { z } from 'zod';
-import type { DecoderConfig } from '../config.js';
+import { type DecoderConfig, modelTypes } from '../config.js';
+import type { RopeScaling } from '../rotary/rope-scaling.js';
 import { readJson } from '../checkpoint/read-json.js';
 import type { LinearFormat } from '../linear/linear.js';
 
@@ -32,9 +33,39 @@ const safePath = z
   .max(maxTextLength)
   .regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]*(\/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$/, 'must be a path inside the artefact');
 
+const positive = z.number().positive();
+const frequencyFactors = z.array(positive).max(maxWidth).readonly();
+
+const ropeScaling = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('linear'), factor: positive }),
+  z.object({
+    kind: z.literal('llama3'),
+    factor: positive,
+    lowFrequencyFactor: positive,
+    highFrequencyFactor: positive,
+    originalContext: size(maxContext),
+  }),
+  z.object({
+    kind: z.literal('yarn'),
+    factor: positive,
+    originalContext: size(maxContext),
+    betaFast: positive,
+    betaSlow: positive,
+    truncate: z.boolean(),
+    magnitude: positive,
+  }),
+  z.object({
+    kind: z.literal('longrope'),
+    shortFactors: frequencyFactors,
+    longFactors: frequencyFactors,
+    originalContext: size(maxContext),
+    magnitude: positive,
+  }),
+]) satisfies z.ZodType<RopeScaling>;
+
 const decoderConfig = z
   .object({
-    modelType: z.enum(['llama', 'mistral', 'qwen2', 'qwen3']),
+    modelType: z.enum(modelTypes),
     vocabSize: size(maxVocab),
     hiddenSize: size(maxWidth),
     intermediateSize: size(maxWidth * 8),
@@ -48,6 +79,19 @@ const decoderConfig = z
     tiedEmbedding: z.boolean(),
     qkvBias: z.boolean(),
     qkNorm: z.boolean(),
+    rotaryDim: size(maxWidth).multipleOf(2).optional(),
+    ropeScaling: ropeScaling.optional(),
+    local: z
+      .object({
+        window: size(maxContext),
+        layers: z.array(z.boolean()).max(maxLayers).readonly(),
+        ropeTheta: z.number().positive().optional(),
+      })
+      .optional(),
+    attentionScale: z.number().positive().optional(),
+    embeddingScale: z.number().positive().optional(),
+    activation: z.enum(['silu', 'gelu']).optional(),
+    outputNorms: z.boolean().optional(),
     bosTokenId: tokenId.nullable(),
     eosTokenIds: z.array(tokenId).max(64),
     padTokenId: tokenId.nullable(),
@@ -55,7 +99,18 @@ const decoderConfig = z
   .refine((c) => c.headCount % c.kvHeadCount === 0, {
     path: ['kvHeadCount'],
     message: 'must divide headCount',
-  }) satisfies z.ZodType<DecoderConfig>;
+  })
+  .refine((c) => (c.rotaryDim ?? 2) <= c.headDim, { path: ['rotaryDim'], message: 'must be at most headDim' })
+  .refine((c) => (c.local?.layers.length ?? c.layerCount) === c.layerCount, {
+    path: ['local', 'layers'],
+    message: 'must have an entry for every layer',
+  })
+  .refine(
+    ({ ropeScaling: scaling, rotaryDim, headDim }) =>
+      scaling?.kind !== 'longrope' ||
+      [scaling.shortFactors, scaling.longFactors].every(({ length }) => length === (rotaryDim ?? headDim) / 2),
+    { path: ['ropeScaling'], message: 'must have a factor for every pair of dimensions' },
+  ) satisfies z.ZodType<DecoderConfig>;
 
 /** Block sizes that ONNX Runtime's kernels take. */
 const groupSizes = [16, 32, 64, 128, 256];

@@ -1,5 +1,5 @@
 import type { DecoderConfig, LinearRole } from '../config.js';
-import { weightName } from '../config.js';
+import { feedForwardNorm, weightName } from '../config.js';
 
 /**
  * The composite operators a decoder is made of. Written against this interface once, the decoder is lowered twice:
@@ -10,7 +10,7 @@ import { weightName } from '../config.js';
  * lowering may keep packed as one value.
  */
 export interface Composites<V, G> {
-  /** Embedding rows of the input ids. */
+  /** Embedding rows of the input ids, times the embedding scale. */
   embed(weight: string): V;
   /** RMSNorm of `x`. */
   norm(x: V, weight: string): V;
@@ -20,8 +20,8 @@ export interface Composites<V, G> {
   project(x: V, layer: number, roles: readonly LinearRole[]): G;
   /** Rotary, causal, grouped-query attention over the projected q, k and v, before the output projection. */
   attention(qkv: G, layer: number): V;
-  /** silu(gate) * up. */
-  swiglu(gateUp: G): V;
+  /** activation(gate) * up. */
+  gated(gateUp: G): V;
   linear(x: V, layer: number, role: LinearRole): V;
   /** Called where only some rows matter from here on (the last block, before its output projection). */
   selectRows(x: V): V;
@@ -30,10 +30,12 @@ export interface Composites<V, G> {
 }
 
 /**
- * The Llama-shaped decoder: pre-norm blocks of rotary grouped-query attention and SwiGLU. Bias on q/k/v and norms on
- * q/k are properties of `project` and `attention` and follow the config there.
+ * The Llama-shaped decoder: pre-norm blocks of rotary grouped-query attention and a gated feed-forward layer. Bias on
+ * q/k/v, norms on q/k, windows and kinds of rotation are properties of `project` and `attention` and follow the config
+ * there.
  */
 export function decoder<V, G>(config: DecoderConfig, ops: Composites<V, G>): V {
+  const outputNorm = (x: V, weight: string): V => (config.outputNorms ? ops.norm(x, weight) : x);
   let residual = ops.embed(weightName.embedding);
   let normed = ops.norm(residual, weightName.inputNorm(0));
   for (let layer = 0; layer < config.layerCount; layer++) {
@@ -43,14 +45,12 @@ export function decoder<V, G>(config: DecoderConfig, ops: Composites<V, G>): V {
       attended = ops.selectRows(attended);
       residual = ops.selectRows(residual);
     }
-    const afterAttention = ops.addNorm(
-      residual,
-      ops.linear(attended, layer, 'o'),
-      weightName.postAttentionNorm(layer),
-    );
-    const gated = ops.swiglu(ops.project(afterAttention.normed, layer, ['gate', 'up']));
+    const fromAttention = outputNorm(ops.linear(attended, layer, 'o'), weightName.postAttentionNorm(layer));
+    const afterAttention = ops.addNorm(residual, fromAttention, feedForwardNorm(config, layer));
+    const gated = ops.gated(ops.project(afterAttention.normed, layer, ['gate', 'up']));
+    const fromGated = outputNorm(ops.linear(gated, layer, 'down'), weightName.postFeedForwardNorm(layer));
     const next = last ? weightName.finalNorm : weightName.inputNorm(layer + 1);
-    ({ sum: residual, normed } = ops.addNorm(afterAttention.sum, ops.linear(gated, layer, 'down'), next));
+    ({ sum: residual, normed } = ops.addNorm(afterAttention.sum, fromGated, next));
   }
   return ops.head(normed);
 }

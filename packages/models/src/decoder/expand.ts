@@ -1,7 +1,8 @@
 import type { DifferentiableGraph, Value } from '@edgedesk/tensor';
 import { op } from '@edgedesk/tensor';
 import type { DecoderConfig, LinearRole } from '../config.js';
-import { linearShape, weightName } from '../config.js';
+import { isLocal, linearShape, weightName } from '../config.js';
+import { rotaryDimOf, rotaryTables, type Rotation, rotationOf } from '../rotary/rotation.js';
 import type { Composites } from './decoder.js';
 
 /** A low-rank update of one linear layer, y += scale * (x A^T) B^T (Hu et al. 2021). */
@@ -42,8 +43,14 @@ export function expandLowering(
 ): Composites<Value, readonly Value[]> {
   const { batch, seq, weight } = options;
   const { headCount, kvHeadCount, headDim, normEpsilon } = config;
-  const mask = segmentMask(g, options.segmentIds, batch, seq);
-  const rope = ropeTables(g, config, seq);
+  const maskOf = remembered(String, (window: number | null) =>
+    segmentMask(g, options.segmentIds, batch, seq, window),
+  );
+  const tablesOf = remembered(
+    ({ name }) => name,
+    (rotation: Rotation) => ropeTables(g, rotation, seq),
+  );
+  const rotaryDim = rotaryDimOf(config);
   const blocks = seq % attentionBlock === 0 ? seq / attentionBlock : 1;
 
   const linear = (x: Value, layer: number, role: LinearRole): Value => {
@@ -61,6 +68,14 @@ export function expandLowering(
   const norm = (x: Value, name: string): Value =>
     g.apply('rmsNorm', [x, weight(name)], { epsilon: normEpsilon });
 
+  const rotate = (x: Value, layer: number): Value => {
+    const tables = tablesOf(rotationOf(config, layer));
+    if (rotaryDim === headDim) return g.apply('rope', [x], tables);
+    const turned = g.apply('slice', [x], { axis: 3, start: 0, end: rotaryDim });
+    const rest = g.apply('slice', [x], { axis: 3, start: rotaryDim, end: headDim });
+    return g.apply('concat', [g.apply('rope', [turned], tables), rest], { axis: 3 });
+  };
+
   const heads = (x: Value, count: number, normWeight: string | null): Value => {
     let y = x;
     if (normWeight !== null) {
@@ -73,7 +88,9 @@ export function expandLowering(
   return {
     embed: (name) => {
       g.scope = 'embed/';
-      return g.apply('gather', [weight(name), options.tokenIds], {});
+      const rows = g.apply('gather', [weight(name), options.tokenIds], {});
+      const { embeddingScale: factor = 1 } = config;
+      return factor === 1 ? rows : g.apply('scale', [rows], { factor });
     },
     norm,
     addNorm: (residual, delta, name) => {
@@ -87,14 +104,16 @@ export function expandLowering(
     attention: ([q, k, v], layer) => {
       const qNorm = config.qkNorm ? weightName.qNorm(layer) : null;
       const kNorm = config.qkNorm ? weightName.kNorm(layer) : null;
-      const queries = g.apply('rope', [heads(q!, headCount, qNorm)], rope);
-      const keys = g.apply('rope', [heads(k!, kvHeadCount, kNorm)], rope);
+      const queries = rotate(heads(q!, headCount, qNorm), layer);
+      const keys = rotate(heads(k!, kvHeadCount, kNorm), layer);
       const values = heads(v!, kvHeadCount, null);
-      const mixed = g.apply('attention', [queries, keys, values], { mask, blocks });
+      const mask = maskOf(isLocal(config, layer) ? config.local!.window : null);
+      const { attentionScale: scale } = config;
+      const mixed = g.apply('attention', [queries, keys, values], { mask, blocks, ...(scale === undefined ? {} : { scale }) });
       const joined = g.apply('transpose', [mixed], { permutation: [0, 2, 1, 3] });
       return g.apply('reshape', [joined], { shape: [batch * seq, linearShape(config, 'o')[1]] });
     },
-    swiglu: ([gate, up]) => g.apply('swiglu', [gate!, up!], {}),
+    gated: ([gate, up]) => g.apply(config.activation === 'gelu' ? 'geglu' : 'swiglu', [gate!, up!], {}),
     linear,
     selectRows: (x) => (options.rows ? g.apply('gather', [x, options.rows], {}) : x),
     head: (hidden) => {
@@ -104,11 +123,35 @@ export function expandLowering(
   };
 }
 
-/** `[batch, 1, seq, seq]`: 0 where query i may read key j (j <= i, same segment), else a large negative number. */
-function segmentMask(g: DifferentiableGraph, segmentIds: Value, batch: number, seq: number): Value {
+/** `make`, called once for all arguments of one name. */
+function remembered<A, T>(nameOf: (argument: A) => string, make: (argument: A) => T): (argument: A) => T {
+  const known = new Map<string, T>();
+  return (argument) => {
+    const name = nameOf(argument);
+    const value = known.get(name) ?? make(argument);
+    known.set(name, value);
+    return value;
+  };
+}
+
+/**
+ * `[batch, 1, seq, seq]`: 0 where query i may read key j (j <= i, within the window, same segment), else a large negative
+ * number.
+ */
+function segmentMask(
+  g: DifferentiableGraph,
+  segmentIds: Value,
+  batch: number,
+  seq: number,
+  window: number | null,
+): Value {
   const masked = -1e9;
+  const reach = window ?? seq;
   const causal = g.f32(
-    Float32Array.from({ length: seq * seq }, (_, i) => (i % seq > Math.floor(i / seq) ? masked : 0)),
+    Float32Array.from({ length: seq * seq }, (_, i) => {
+      const back = Math.floor(i / seq) - (i % seq);
+      return back < 0 || back >= reach ? masked : 0;
+    }),
     [1, 1, seq, seq],
   );
   const same = g.node(
@@ -119,29 +162,16 @@ function segmentMask(g: DifferentiableGraph, segmentIds: Value, batch: number, s
   return g.node('Where', [same, causal, g.scalar(masked)], { dtype: 'f32', shape: [batch, 1, seq, seq] });
 }
 
-function ropeTables(g: DifferentiableGraph, config: DecoderConfig, seq: number) {
-  const half = config.headDim / 2;
-  const { cos, sin } = rotaryTables(config, seq);
-  const shape = [seq, half];
-  return { cos: g.f32(cos, shape), sin: g.f32(sin, shape), minusSin: g.f32(sin.map((x) => -x), shape) };
+interface RopeTables {
+  readonly cos: Value;
+  readonly sin: Value;
+  readonly minusSin: Value;
 }
 
-/** cos and sin of position * theta^(-2 i / headDim), each `[positions, headDim / 2]`, computed in double precision. */
-export function rotaryTables(
-  config: Pick<DecoderConfig, 'headDim' | 'ropeTheta'>,
-  positions: number,
-): { cos: Float32Array<ArrayBuffer>; sin: Float32Array<ArrayBuffer> } {
-  const half = config.headDim / 2;
-  const cos = new Float32Array(positions * half);
-  const sin = new Float32Array(positions * half);
-  for (let i = 0; i < half; i++) {
-    const frequency = config.ropeTheta ** ((-2 * i) / config.headDim);
-    for (let p = 0; p < positions; p++) {
-      cos[p * half + i] = Math.cos(p * frequency);
-      sin[p * half + i] = Math.sin(p * frequency);
-    }
-  }
-  return { cos, sin };
+function ropeTables(g: DifferentiableGraph, rotation: Rotation, seq: number): RopeTables {
+  const { cos, sin } = rotaryTables(rotation, seq);
+  const shape = [seq, rotation.frequencies.length];
+  return { cos: g.f32(cos, shape), sin: g.f32(sin, shape), minusSin: g.f32(sin.map((x) => -x), shape) };
 }
 
 /** Logits `[n, vocab]` of final hidden states: the plain head. */

@@ -1,6 +1,6 @@
 import type { Graph, Value } from '@edgedesk/tensor';
 import { microsoftDomain } from '@edgedesk/tensor';
-import type { DecoderConfig } from '../config.js';
+import { type DecoderConfig, isLocal } from '../config.js';
 
 export interface FusedAttentionInputs {
   /** `[batch, sequence, heads * headDim]`, or packed q, k, v when `key` and `value` are null. */
@@ -12,6 +12,7 @@ export interface FusedAttentionInputs {
   /** Keys and values `[batch, kvHeads, past, headDim]`. */
   readonly past: readonly [Value, Value];
   readonly presentNames: readonly [string, string];
+  readonly layer: number;
   readonly lastPosition: Value;
   readonly totalLength: Value;
   readonly cosines: Value;
@@ -24,7 +25,7 @@ export function fusedAttention(
   config: DecoderConfig,
   inputs: FusedAttentionInputs,
 ): { attended: Value; presentKey: Value; presentValue: Value } {
-  const { headCount, kvHeadCount, headDim } = config;
+  const { headCount, kvHeadCount, headDim, attentionScale } = config;
   const { norms, past, presentNames } = inputs;
   const query = norms ? normHeads(g, config, inputs.query, norms.q, headCount) : inputs.query;
   const key = norms && inputs.key ? normHeads(g, config, inputs.key, norms.k, kvHeadCount) : inputs.key;
@@ -43,7 +44,14 @@ export function fusedAttention(
     ],
     {
       domain: microsoftDomain,
-      attributes: { num_heads: headCount, kv_num_heads: kvHeadCount, do_rotary: 1, rotary_interleaved: 0 },
+      attributes: {
+        num_heads: headCount,
+        kv_num_heads: kvHeadCount,
+        do_rotary: 1,
+        rotary_interleaved: 0,
+        ...(attentionScale === undefined ? {} : { scale: { float: attentionScale } }),
+        ...(isLocal(config, inputs.layer) ? { local_window_size: config.local!.window } : {}),
+      },
       outputs: [
         { dtype: 'f32', shape: ['batch_size', 'sequence_length', headCount * headDim] },
         { ...cache, name: presentNames[0] },
@@ -63,23 +71,4 @@ function normHeads(g: Graph, config: DecoderConfig, x: Value, weight: Value, hea
     attributes: { axis: -1, epsilon: { float: normEpsilon }, stash_type: 1 },
   });
   return g.node('Reshape', [normed, g.i64([0, 0, heads * headDim])], { dtype: 'f32', shape: x.shape });
-}
-
-/**
- * cos and sin `[contextLength, headDim / 2]` of position * theta^(-2i / headDim), Su et al., RoFormer (2021), section
- * 3.2.2. Computed inside the graph from `headDim / 2` numbers: ONNX Runtime folds them once when it loads the model,
- * and the file stays small.
- */
-export function rotaryCaches(g: Graph, config: DecoderConfig): { cosines: Value; sines: Value } {
-  const { contextLength, headDim, ropeTheta } = config;
-  const half = headDim / 2;
-  const frequencies = Float32Array.from({ length: half }, (_, i) => ropeTheta ** ((-2 * i) / headDim));
-  const positions = g.node('Range', [g.scalar(0), g.scalar(contextLength), g.scalar(1)], {
-    dtype: 'f32',
-    shape: [contextLength],
-  });
-  const column = g.node('Unsqueeze', [positions, g.i64([1])], { dtype: 'f32', shape: [contextLength, 1] });
-  const table = { dtype: 'f32' as const, shape: [contextLength, half] };
-  const angles = g.node('Mul', [column, g.f32(frequencies, [1, half])], table);
-  return { cosines: g.node('Cos', [angles], table), sines: g.node('Sin', [angles], table) };
 }

@@ -28,6 +28,27 @@ interface Case {
   readonly format: (weight: string) => LinearFormat;
 }
 
+/** Sizes that ONNX Runtime's kernels take: half of what is rotated is a multiple of 8. */
+const gemma: DecoderConfig = {
+  ...tinyConfig,
+  modelType: 'gemma3_text',
+  qkNorm: true,
+  ropeScaling: { kind: 'linear', factor: 8 },
+  local: { window: 5, layers: [true, false], ropeTheta: 100 },
+  attentionScale: 1 / Math.sqrt(20),
+  embeddingScale: Math.sqrt(48),
+  activation: 'gelu',
+  outputNorms: true,
+};
+const factors = (step: number): number[] => Array.from({ length: 8 }, (_, i) => 1 + i * step);
+const phi = (originalContext: number): DecoderConfig => ({
+  ...tinyConfig,
+  modelType: 'phi3',
+  headDim: 32,
+  rotaryDim: 16,
+  ropeScaling: { kind: 'longrope', shortFactors: factors(0.25), longFactors: factors(1), originalContext, magnitude: 1.2 },
+});
+
 const untied = { ...tinyConfig, tiedEmbedding: false };
 const cases: readonly Case[] = [
   { name: 'f32, tied', config: tinyConfig, format: () => f32 },
@@ -38,6 +59,11 @@ const cases: readonly Case[] = [
   { name: 'int4 asymmetric, tied', config: tinyConfig, format: () => int4zero },
   { name: 'int8, untied, q/k/v bias', config: { ...untied, qkvBias: true }, format: () => int8 },
   { name: 'int4, tied, q/k norm', config: { ...tinyConfig, qkNorm: true }, format: () => int4 },
+  { name: 'f32, gemma3', config: gemma, format: () => f32 },
+  { name: 'int4, gemma3', config: gemma, format: () => int4 },
+  { name: 'int8, gemma3', config: gemma, format: () => int8 },
+  { name: 'f32, phi3 within its first context', config: phi(12), format: () => f32 },
+  { name: 'int4, phi3 and a window', config: { ...phi(12), local: { window: 3, layers: [true, true] } }, format: () => int4 },
   {
     name: 'mixed: v and up in int8, the rest int4; embedding f16',
     config: { ...tinyConfig, qkvBias: true },
@@ -136,12 +162,10 @@ function deviation(got: Float32Array, expected: Float32Array): number {
   return got.reduce((worst, x, i) => Math.max(worst, Math.abs(x - expected[i]!)), 0) / scale;
 }
 
-describe.each(cases)('$name', (example) => {
+/** The case as other runtimes load it. */
+async function fusedSession(example: Case, accuracyLevel: 1 | 4): Promise<Session> {
   const { config, format } = example;
   const { dense, linears } = makeWeights(example);
-  const ids = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8];
-
-  async function fused(accuracyLevel: 1 | 4): Promise<Session> {
     const dataFile = 'weights.data';
     const model = fuseDecoder(config, { dataFile, formatOf: format, accuracyLevel });
     const data = new Uint8Array(model.dataSizeBytes);
@@ -156,6 +180,13 @@ describe.each(cases)('$name', (example) => {
     await writeFile(join(folder, dataFile), data);
     return backend.createSession(encodeModel(model.graph), { externalData: folder, threads: 1, spin: false });
   }
+
+describe.each(cases)('$name', (example) => {
+  const { config } = example;
+  const { dense } = makeWeights(example);
+  const ids = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8];
+
+  const fused = (accuracyLevel: 1 | 4): Promise<Session> => fusedSession(example, accuracyLevel);
 
   it('fuse agrees with expand, in one go and with a cache', async () => {
     const expected = await expanded(config, dense, ids);
@@ -205,6 +236,19 @@ describe.each(cases)('$name', (example) => {
     expect(deviation(logits.data as Float32Array, expected)).toBeLessThan(0.05);
     await session.release();
   });
+});
+
+it('takes the other frequencies of LongRoPE once the text is longer than the first context', async () => {
+  const example: Case = { name: 'long', config: phi(8), format: () => f32 };
+  const { dense } = makeWeights(example);
+  const ids = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8];
+  const session = await fusedSession(example, 1);
+  for (const length of [8, 9, 12]) {
+    const expected = await expanded(example.config, dense, ids.slice(0, length));
+    const { logits } = await step(session, ids.slice(0, length), emptyCache(example.config));
+    expect(deviation(logits.data as Float32Array, expected)).toBeLessThan(2e-5);
+  }
+  await session.release();
 });
 
 it('names the sizes of its inputs as transformers.js resolves them', () => {

@@ -6,7 +6,9 @@ import type { LinearFormat } from '../linear/linear.js';
 import { groupsPerRow } from '../linear/linear.js';
 import type { Composites } from './decoder.js';
 import { decoder } from './decoder.js';
-import { fusedAttention, rotaryCaches } from './fuse-attention.js';
+import { rotationOf } from '../rotary/rotation.js';
+import { fusedAttention } from './fuse-attention.js';
+import { type RotaryCaches, rotaryCaches } from './fuse-rotary.js';
 import type { PlacedUnit, WeightValues } from './fuse-weights.js';
 import { WeightPlacement } from './fuse-weights.js';
 
@@ -54,8 +56,14 @@ export function fuseDecoder(config: DecoderConfig, options: FuseOptions): FusedD
       g.input(`past_key_values.${layer}.${kind}`, 'f32', ['batch_size', kvHeadCount, 'past_sequence_length', headDim]),
     ),
   );
-  const rotary = rotaryCaches(g, config);
-  const lengths = sequenceLengths(g, mask);
+  const { total, ...lengths } = sequenceLengths(g, mask);
+  const rotaries = new Map<string, RotaryCaches>();
+  const rotaryOf = (layer: number): RotaryCaches => {
+    const rotation = rotationOf(config, layer);
+    const caches = rotaries.get(rotation.name) ?? rotaryCaches(g, rotation, config.contextLength, total);
+    rotaries.set(rotation.name, caches);
+    return caches;
+  };
   const table = weights.linear('embedding', [weightName.embedding]);
 
   const activation = (size: number) => ({ dtype: 'f32' as const, shape: [...batchSequence, size] });
@@ -80,23 +88,29 @@ export function fuseDecoder(config: DecoderConfig, options: FuseOptions): FusedD
     });
   };
 
+  const embed = (): Value => {
+    if (table.format.kind === 'dense') {
+      const stored = table.parts.get('weight')!;
+      const rows = g.node('Gather', [stored, inputIds], { ...activation(hiddenSize), dtype: stored.dtype });
+      return stored.dtype === 'f32' ? rows : op.cast(g, rows, 'f32');
+    }
+    const { bits, groupSize } = table.format;
+    const width = groupsPerRow(hiddenSize, groupSize) * groupSize;
+    const levels = weights.alias('embedding.rows', table, 'levels', [vocabSize, (width * bits) / 8]);
+    const zeroPoints = table.parts.get('zeroPoints');
+    const inputs = [levels, inputIds, table.parts.get('scales')!, ...(zeroPoints ? [zeroPoints] : [])];
+    const rows = g.node('GatherBlockQuantized', inputs, activation(width), {
+      domain: microsoftDomain,
+      attributes: { bits, block_size: groupSize, gather_axis: 0, quantize_axis: 1 },
+    });
+    return width === hiddenSize ? rows : op.slice(g, rows, -1, 0, hiddenSize);
+  };
+
   const ops: Composites<Value, Projected> = {
     embed() {
-      if (table.format.kind === 'dense') {
-        const stored = table.parts.get('weight')!;
-        const rows = g.node('Gather', [stored, inputIds], { ...activation(hiddenSize), dtype: stored.dtype });
-        return stored.dtype === 'f32' ? rows : op.cast(g, rows, 'f32');
-      }
-      const { bits, groupSize } = table.format;
-      const width = groupsPerRow(hiddenSize, groupSize) * groupSize;
-      const levels = weights.alias('embedding.rows', table, 'levels', [vocabSize, (width * bits) / 8]);
-      const zeroPoints = table.parts.get('zeroPoints');
-      const inputs = [levels, inputIds, table.parts.get('scales')!, ...(zeroPoints ? [zeroPoints] : [])];
-      const rows = g.node('GatherBlockQuantized', inputs, activation(width), {
-        domain: microsoftDomain,
-        attributes: { bits, block_size: groupSize, gather_axis: 0, quantize_axis: 1 },
-      });
-      return width === hiddenSize ? rows : op.slice(g, rows, -1, 0, hiddenSize);
+      const rows = embed();
+      const { embeddingScale = 1 } = config;
+      return embeddingScale === 1 ? rows : g.node('Mul', [rows, g.scalar(embeddingScale)], activation(hiddenSize));
     },
     norm: (x, weight) =>
       g.node('SimplifiedLayerNormalization', [x, weights.vector(weight, [weight])], activation(hiddenSize), {
@@ -151,21 +165,17 @@ export function fuseDecoder(config: DecoderConfig, options: FuseOptions): FusedD
         norms: normed,
         past: [pastKey!, pastValue!],
         presentNames: [`present.${layer}.key`, `present.${layer}.value`],
+        layer,
         ...lengths,
-        ...rotary,
+        ...rotaryOf(layer),
       });
       g.output(presentKey, presentKey.name);
       g.output(presentValue, presentValue.name);
       return attended;
     },
-    swiglu(gateUp) {
+    gated(gateUp) {
       const [gate, up] = split(gateUp);
-      // x * sigmoid(alpha * x) with alpha = 1 is SiLU, in one kernel.
-      const silu = g.node('QuickGelu', [gate!], activation(config.intermediateSize), {
-        domain: microsoftDomain,
-        attributes: { alpha: { float: 1 } },
-      });
-      return g.node('Mul', [silu, up!], activation(config.intermediateSize));
+      return g.node('Mul', [activated(gate!), up!], activation(config.intermediateSize));
     },
     linear: (x, layer, role) =>
       matmul(x, weights.linear(`layers.${layer}.${role}`, [weightName.linear(layer, role)]), null),
@@ -177,6 +187,14 @@ export function fuseDecoder(config: DecoderConfig, options: FuseOptions): FusedD
         null,
         'logits',
       ),
+  };
+
+  const activated = (x: Value): Value => {
+    const output = activation(config.intermediateSize);
+    const domain = microsoftDomain;
+    if (config.activation === 'gelu') return g.node('FastGelu', [x], output, { domain });
+    // x * sigmoid(alpha * x) with alpha = 1 is SiLU, in one kernel.
+    return g.node('QuickGelu', [x], output, { domain, attributes: { alpha: { float: 1 } } });
   };
 
   /** The outputs of joint layers, one value each. */
@@ -193,9 +211,9 @@ export function fuseDecoder(config: DecoderConfig, options: FuseOptions): FusedD
 
 /**
  * GroupQueryAttention's lengths from the mask: `lastPosition` i32 `[batch]` (valid tokens minus one) and `totalLength`
- * i32 `[1]`.
+ * i32 `[1]`, with `total` the same as i64.
  */
-function sequenceLengths(g: Graph, mask: Value): { lastPosition: Value; totalLength: Value } {
+function sequenceLengths(g: Graph, mask: Value): { lastPosition: Value; totalLength: Value; total: Value } {
   const count = g.node(
     'ReduceSum',
     [mask, g.i64([1])],
@@ -204,5 +222,5 @@ function sequenceLengths(g: Graph, mask: Value): { lastPosition: Value; totalLen
   );
   const last = g.node('Sub', [count, g.i64([1])], { dtype: 'i64', shape: ['batch_size'] });
   const total = g.node('Shape', [mask], { dtype: 'i64', shape: [1] }, { attributes: { start: 1, end: 2 } });
-  return { lastPosition: op.cast(g, last, 'i32'), totalLength: op.cast(g, total, 'i32') };
+  return { lastPosition: op.cast(g, last, 'i32'), totalLength: op.cast(g, total, 'i32'), total };
 }

@@ -1,9 +1,9 @@
 import { weightShapes, type DecoderConfig } from '../config.js';
-import { configJson } from '../parse-config.js';
+import { configJson } from '../hf-config/config-json.js';
 import type { WeightSource } from '../weights.js';
 import { openWeights, weightsIndexFile } from '../checkpoint/open-weights.js';
 import { readJson } from '../checkpoint/read-json.js';
-import { safetensorsWriter, type WeightDType, writeSafetensors } from '../checkpoint/write-safetensors.js';
+import { safetensorsWriter, type TensorToWrite, type WeightDType, writeSafetensors } from '../checkpoint/write-safetensors.js';
 import { CheckpointError, type FileStore } from '@edgedesk/tensor';
 import { writeFolderAtomic } from '@edgedesk/tensor/node';
 
@@ -11,6 +11,8 @@ export interface SaveCheckpointOptions {
   readonly config: DecoderConfig;
   /** Weights by the names of `weightShapes`; read one at a time and left open. */
   readonly weights: Pick<WeightSource, 'readF32'>;
+  /** Beside the weights; other readers pass them over. */
+  readonly furtherTensors?: readonly TensorToWrite[];
   /** From `readTokenizerFiles` or `chatMlTokenizerFiles`. */
   readonly tokenizerFiles: ReadonlyMap<string, string>;
   /** More of `generation_config.json`, e.g. sampling defaults. */
@@ -49,7 +51,7 @@ export async function saveCheckpoint(path: string, options: SaveCheckpointOption
         dtype,
         read: () => weights.readF32(name),
       }));
-      await writeSafetensors(tensors, folder, {
+      await writeSafetensors([...tensors, ...(options.furtherTensors ?? [])], folder, {
         ...(options.maxShardBytes === undefined ? {} : { maxShardBytes: options.maxShardBytes }),
         ...(options.onTensor === undefined ? {} : { onTensor: options.onTensor }),
       });
