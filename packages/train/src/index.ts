@@ -1,6 +1,7 @@
 export * from './data/index.js';
 export * from './graph/training-graph.js';
 export * from './initialise/initial-weights.js';
+export * from './qat/index.js';
 export * from './optimizer/adamw.js';
 export * from './optimizer/arena.js';
 export * from './schedule/schedule.js';

@@ -1,28 +1,14 @@
 import { CheckpointError, f16BitsToF32, f32ToF16Bits } from '@edgedesk/tensor';
-import type { NBitFormat, NBitLinear } from '@edgedesk/models';
-import { groupsPerRow, middleLevel } from '@edgedesk/models';
+import type { LevelRange, NBitFormat, NBitLinear } from '@edgedesk/models';
+import { groupsPerRow, levelRange } from '@edgedesk/models';
+
+export { levelRange, type LevelRange };
 
 /** The values (level - zero) * scale, level = 0 .. 2^bits - 1. */
 export interface Grid {
   /** On binary16's grid; 0 for a group of zeros. May be negative. */
   readonly scale: number;
   readonly zero: number;
-}
-
-/** The levels that weights of a format may take. */
-export interface LevelRange {
-  readonly lowest: number;
-  readonly highest: number;
-  /** The level of zero where groups have none of their own. */
-  readonly middle: number;
-}
-
-/** All of a container's levels or, with fewer bits of information, the middle ones; with zero points the first ones. */
-export function levelRange({ bits, levelBits, asymmetric }: NBitFormat): LevelRange {
-  const count = 2 ** (levelBits ?? bits);
-  if (asymmetric) return { lowest: 0, highest: count - 1, middle: count / 2 };
-  const middle = middleLevel(bits);
-  return { lowest: middle - count / 2, highest: middle + count / 2 - 1, middle };
 }
 
 /** The grids of all groups of a weight, `[out, ceil(in / groupSize)]`; without zero points they are symmetric. */

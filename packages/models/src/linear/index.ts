@@ -3,3 +3,5 @@ export * from './pack.js';
 export * from './stored.js';
 export * from './to-dense.js';
 export * from './decoder-weights.js';
+export * from './level-range.js';
+export * from './trained-grid.js';

@@ -4,6 +4,8 @@ import { loadCheckpoint, weightShapes, type DecoderConfig } from '@edgedesk/mode
 import { openFolder } from '@edgedesk/models/node';
 import type { Tensor } from '@edgedesk/tensor';
 import { freshAdapters, type Initialiser } from '../initialise/initial-weights.js';
+import type { QuantizedStart } from '../qat/fake-quantization.js';
+import { latentWeight } from '../qat/quantized-weight.js';
 import type { Recipe } from '../recipe/recipe-schema.js';
 
 /** A trained model to go on from. */
@@ -18,8 +20,15 @@ export interface Base {
   readonly generation: Readonly<Record<string, unknown>>;
 }
 
-/** Reads the base that a recipe names, all weights widened to f32. */
-export async function loadBase(recipe: Recipe, recipePath: string): Promise<Base> {
+/**
+ * Reads the base that a recipe names, all weights widened to f32; those that are quantized while training are moved on to
+ * the levels of `start`.
+ */
+export async function loadBase(
+  recipe: Recipe,
+  recipePath: string,
+  start: QuantizedStart | undefined,
+): Promise<Base> {
   const { config, weights, generation } = await loadCheckpoint(
     openFolder(resolve(dirname(recipePath), recipe.base!)),
   );
@@ -29,7 +38,8 @@ export async function loadBase(recipe: Recipe, recipePath: string): Promise<Base
     for (const [name, shape] of weightShapes(config)) {
       const data = await weights.readF32(name);
       hash.update(name).update(data);
-      values.set(name, { dtype: 'f32', shape, data });
+      const linear = start?.linears.get(name);
+      values.set(name, { dtype: 'f32', shape, data: linear ? latentWeight(data, linear) : data });
     }
   } finally {
     await weights.close();

@@ -6,17 +6,21 @@ import { CheckpointError, EdgeDeskError, RecipeError, type OrtBackend } from '@e
 import { writeFileAtomic } from '@edgedesk/tensor/node';
 import { fromScratch, parameterCount } from '../initialise/initial-weights.js';
 import { parseRecipe } from '../recipe/parse-recipe.js';
+import type { QuantizedStart } from '../qat/fake-quantization.js';
 import type { Recipe } from '../recipe/recipe-schema.js';
 import type { OnTrainEvent } from '../trainer/events.js';
 import { lossCurveHtml } from '../report/loss-curve-html.js';
 import { runTraining } from '../trainer/run-training.js';
+import type { TeacherOptions } from '../trainer/teacher.js';
 import { Trainer } from '../trainer/trainer.js';
 import { CheckpointFolder } from './checkpoint-folder.js';
 import { fingerprintOf } from './fingerprint.js';
 import { loadBase, type Base } from './base-model.js';
 import { loadRecipeData, type RecipeData } from './recipe-data.js';
+import { quantizedStart, type StartQuantizer } from './quantized-start.js';
 import { recipeTokenizer, type RunTokenizer } from './recipe-tokenizer.js';
 import { saveTrainedModel } from './save-trained.js';
+import { loadTeacher } from './teacher-model.js';
 import { TokenCache } from './token-cache.js';
 import { TrainingLog } from './training-log.js';
 import { summarise } from './training-summary.js';
@@ -30,6 +34,8 @@ export interface RunRecipeOptions {
   readonly resume?: boolean;
   /** Resume although recipe or data changed since. @default false */
   readonly allowChanges?: boolean;
+  /** Needed by recipes with `quantize`. */
+  readonly quantizer?: StartQuantizer;
   /** Stops behind the current step, with a checkpoint. */
   readonly signal?: AbortSignal;
   readonly onEvent?: OnTrainEvent;
@@ -111,15 +117,20 @@ async function prepare(
   recipe: Recipe,
   outDir: string,
   checkpoints: CheckpointFolder,
-  { recipePath, backend, resume, allowChanges, onEvent = () => undefined }: RunRecipeOptions,
+  options: RunRecipeOptions,
 ) {
+  const { recipePath, backend, resume, allowChanges, onEvent = () => undefined } = options;
   const tokenizer = await recipeTokenizer(recipe, recipePath, outDir, onEvent);
   const cache = new TokenCache(join(outDir, 'cache'), tokenizer.codec, onEvent);
   const data = await loadRecipeData(recipe, recipePath, cache);
-  const base = recipe.base === undefined ? null : await loadBase(recipe, recipePath);
+  const { quantizer, signal } = options;
+  const start = await quantizedStart(recipe, recipePath, outDir, quantizer, signal, onEvent);
+  const base = recipe.base === undefined ? null : await loadBase(recipe, recipePath, start);
+  const teacher = await loadTeacher(recipe, recipePath, tokenizer);
   const config = base?.config ?? newConfig(recipe, tokenizer);
-  const fingerprint = fingerprintOf(recipe, [...data.keys, base?.key ?? '']);
-  const trainer = makeTrainer(recipe, config, base, data, backend);
+  const others = [start, teacher].flatMap((part) => (part === undefined ? [] : [part.key]));
+  const fingerprint = fingerprintOf(recipe, [...data.keys, base?.key ?? '', ...others]);
+  const trainer = makeTrainer(recipe, config, { base, start, teacher }, data, backend);
   try {
     if (resume) await checkpoints.restore(trainer, allowChanges ? null : fingerprint);
     return { tokenizer, data, base, config, trainer, fingerprint };
@@ -163,10 +174,17 @@ function newConfig(recipe: Recipe, { tokenizer, codec }: RunTokenizer): DecoderC
   };
 }
 
+/** Other models that a run needs. */
+interface Models {
+  readonly base: Base | null;
+  readonly start: QuantizedStart | undefined;
+  readonly teacher: TeacherOptions | undefined;
+}
+
 function makeTrainer(
   recipe: Recipe,
   config: DecoderConfig,
-  base: Base | null,
+  { base, start, teacher }: Models,
   data: RecipeData,
   backend: OrtBackend,
 ): Trainer {
@@ -186,6 +204,8 @@ function makeTrainer(
     lora: recipe.lora,
     initialise: base?.initialise ?? fromScratch(config, recipe.seed),
     frozen: base?.frozen,
+    quantize: start,
+    teacher,
     phases: data.phases,
     sequence: recipe.sequence,
     batch: recipe.batch,

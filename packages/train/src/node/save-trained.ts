@@ -1,22 +1,15 @@
 import { dirname, join, relative, resolve } from 'node:path';
-import { readTokenizerFiles, writeSafetensors, type DecoderConfig } from '@edgedesk/models';
+import { readTokenizerFiles, writeSafetensors } from '@edgedesk/models';
 import { openFolder, saveCheckpoint } from '@edgedesk/models/node';
 import { writeFolderAtomic } from '@edgedesk/tensor/node';
-import { adaptersByWeight, mergeAdapter } from '../lora/merge.js';
 import { peftConfig, peftName } from '../lora/peft.js';
-import type { Recipe } from '../recipe/recipe-schema.js';
-import type { Trainer } from '../trainer/trainer.js';
-import type { Base } from './base-model.js';
+import { finalGrids, finalWeight, type Trained } from './final-weights.js';
 import { modelCard } from './model-card.js';
 import type { RunTokenizer } from './recipe-tokenizer.js';
 import type { TrainingSummary } from './training-summary.js';
 
-export interface TrainedModel {
-  readonly recipe: Recipe;
+export interface TrainedModel extends Trained {
   readonly recipePath: string;
-  readonly config: DecoderConfig;
-  readonly trainer: Trainer;
-  readonly base: Base | null;
   readonly tokenizer: RunTokenizer;
   readonly summary: TrainingSummary;
   /** Folder of the run. */
@@ -24,7 +17,7 @@ export interface TrainedModel {
 }
 
 /**
- * Writes the finished model: `model/` in the Hugging Face layout, and under LoRA `adapter/` in PEFT's. Returns the folder
+ * Writes the finished model: `model/` in the Hugging Face layout, with the grids of weights that were trained on one, and under LoRA `adapter/` in PEFT's. Returns the folder
  * to use: `model/`, or `adapter/` when the recipe asks not to merge.
  */
 export async function saveTrainedModel(trained: TrainedModel): Promise<string> {
@@ -38,28 +31,13 @@ export async function saveTrainedModel(trained: TrainedModel): Promise<string> {
   await saveCheckpoint(model, {
     config,
     weights: { readF32: (name) => Promise.resolve(finalWeight(trained, name)) },
+    furtherTensors: finalGrids(trained),
     tokenizerFiles: await readTokenizerFiles(openFolder(tokenizer.folder)),
     dtype: recipe.output.dtype,
     generation: base?.generation ?? {},
     extraFiles: new Map([['README.md', modelCard(trained.summary)]]),
   });
   return model;
-}
-
-/** A weight of the finished model; under LoRA the base's with its adapter merged in. */
-function finalWeight(
-  { recipe, config, trainer, base }: TrainedModel,
-  name: string,
-): Float32Array<ArrayBuffer> {
-  const trained = (parameter: string) => trainer.arena.tensor(trainer.exported, parameter).data;
-  if (recipe.lora === undefined) return trained(name).slice();
-  const weight = Float32Array.from(base!.frozen!.get(name)!.data as Float32Array);
-  const adapter = adaptersByWeight(config, recipe.lora).get(name);
-  if (adapter !== undefined) {
-    const { rank, alpha } = recipe.lora;
-    mergeAdapter(weight, trained(adapter.a), trained(adapter.b), rank, alpha / rank);
-  }
-  return weight;
 }
 
 async function saveAdapter(

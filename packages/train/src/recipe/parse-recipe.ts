@@ -75,6 +75,16 @@ function checkWhole(recipe: Recipe, fail: Fail): void {
   if (model !== undefined && lora !== undefined) {
     fail(['lora'], 'adapts an existing model', 'name it as `base`');
   }
+  if (recipe.quantize !== undefined && base === undefined) {
+    fail(['quantize'], 'starts from an existing model', 'name it as `base`');
+  }
+  if (recipe.quantize !== undefined && lora !== undefined && !recipe.output.merge) {
+    fail(
+      ['output', 'merge'],
+      'would leave adapters beside weights that were rounded with them',
+      'merge them, or leave out `quantize`',
+    );
+  }
   if (model !== undefined) {
     const { headCount, hiddenSize, kvHeadCount = headCount, headDim } = model;
     if (headCount % kvHeadCount !== 0) {

@@ -98,6 +98,25 @@ export const recipeSchema = z.strictObject({
       roles: z.array(z.enum(linearRoles)).min(1).default(['q', 'v']),
     })
     .optional(),
+  /** Quantization-aware training: weights are rounded to their groups' grids in every step. */
+  quantize: z
+    .strictObject({
+      bits: z.literal([2, 3, 4, 8]),
+      /** Weights that share a scale. */
+      group: z.literal([16, 32, 64, 128]).default(32),
+      symmetric: z.boolean().default(true),
+      /** Bits of the embedding and the head; 16 and 32 leave them plain. @default `bits` */
+      embeddingBits: z.literal([2, 3, 4, 8, 16, 32]).optional(),
+      /** How the levels are found that training starts from. */
+      method: z.enum(['rtn', 'search', 'gptq']).default('gptq'),
+      scales: z.enum(['learned', 'fixed']).default('learned'),
+      /** Files of rows that search and gptq look at. @default all training files */
+      calibration: z.array(path).min(1).optional(),
+      calibrationTokens: count(2 ** 22).optional(),
+    })
+    .optional(),
+  /** A model with the same tokenizer whose predictions are learned from; `share` of the loss is KL, the rest cross-entropy. */
+  teacher: z.strictObject({ model: path, share: share.default(1) }).optional(),
   sequence: count(131_072),
   batch: count(4096),
   accumulate: count(4096).default(1),

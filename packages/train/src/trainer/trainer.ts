@@ -1,15 +1,17 @@
-import { weightName, weightShapes, type DecoderConfig } from '@edgedesk/models';
-import { RuntimeFailure, type OrtBackend, type Shape, type Tensor } from '@edgedesk/tensor';
+import { weightName, type DecoderConfig } from '@edgedesk/models';
+import { RuntimeFailure, type OrtBackend, type Tensor } from '@edgedesk/tensor';
 import { dealRows, layOut, type Batch, type PackedRow } from '../data/batch.js';
 import { Loader, type LoaderPhase } from '../data/loader.js';
-import { adapterShapes, gradientOf, type LoraOptions } from '../graph/training-graph.js';
+import { gradientOf, graphWeights, type LoraOptions } from '../graph/training-graph.js';
 import type { Initialiser } from '../initialise/initial-weights.js';
 import { accumulateGradients, adamwStep, gradientNorm, type AdamwOptions } from '../optimizer/adamw.js';
 import { ParameterArena, type Region } from '../optimizer/arena.js';
 import { createMuon, type Muon, type MuonOptions } from '../optimizer/muon.js';
+import { fakeQuantizationOf, gridTensors, isGain, type QuantizedStart } from '../qat/fake-quantization.js';
 import { scheduleAt, type ScheduleOptions } from '../schedule/schedule.js';
 import { phaseAt, progressOf, type Budget } from './budget.js';
 import { GraphSessions } from './graph-sessions.js';
+import { Teacher, type TeacherOptions } from './teacher.js';
 import { initialState, type StepPoint, type TrainState } from './train-state.js';
 
 /** This many steps in a row without a finite gradient end the run. */
@@ -28,6 +30,9 @@ export interface TrainerOptions {
   readonly initialise: Initialiser;
   /** Weights that stay as they are: the base under LoRA adapters. */
   readonly frozen?: ReadonlyMap<string, Tensor> | undefined;
+  /** Rounds weights to their grids on the way; `initialise` and `frozen` give the weights before rounding. */
+  readonly quantize?: QuantizedStart | undefined;
+  readonly teacher?: TeacherOptions | undefined;
   readonly phases: readonly TrainerPhase[];
   /** Positions of a packed row. */
   readonly sequence: number;
@@ -68,33 +73,44 @@ export class Trainer {
   #loader: Loader;
   #skippedInARow = 0;
   readonly #muon: Muon | null;
+  readonly #teacher: Teacher | null;
+  /** Weights and grids that stay as they are. */
+  readonly #frozen: Readonly<Record<string, Tensor>>;
   readonly #training: GraphSessions;
   readonly #evaluation: GraphSessions;
   readonly #gradients: Readonly<Record<string, Tensor>>;
   readonly #scratch: Readonly<Record<string, Tensor>>;
 
   constructor(readonly options: TrainerOptions) {
-    const { backend, config, lora, optimizer, batch, sequence } = options;
-    const shapes: ReadonlyMap<string, Shape> =
-      lora === undefined ? weightShapes(config) : adapterShapes(config, lora);
+    const { backend, config, lora, optimizer, batch, sequence, teacher } = options;
+    const quantize = options.quantize && fakeQuantizationOf(options.quantize);
+    const { parameters: shapes } = graphWeights(config, { lora, quantize });
     const embeddings: readonly string[] = [weightName.embedding, weightName.head];
     this.arena = new ParameterArena(shapes, {
       accumulate: options.accumulate > 1,
       average: optimizer.average > 0,
-      decays: (name, shape) => shape.length > 1 && (options.decayEmbedding || !embeddings.includes(name)),
+      decays: (name, shape) =>
+        shape.length > 1 && !isGain(name) && (options.decayEmbedding || !embeddings.includes(name)),
       orthogonalized: (name, shape) =>
-        options.muon !== undefined && shape.length === 2 && !embeddings.includes(name),
+        options.muon !== undefined && shape.length === 2 && !isGain(name) && !embeddings.includes(name),
     });
     this.#muon = options.muon ? createMuon(backend, options.muon) : null;
     for (const [name, shape] of shapes) {
-      options.initialise(name, shape, this.arena.tensor('parameters', name).data);
+      if (!isGain(name)) options.initialise(name, shape, this.arena.tensor('parameters', name).data);
     }
     if (this.arena.has('average')) this.arena.region('average').set(this.arena.region('parameters'));
     this.#gradients = this.#views('gradients', gradientOf);
     this.#scratch = this.arena.has('scratch') ? this.#views('scratch', gradientOf) : {};
     this.#loader = this.#makeLoader();
-    this.#training = new GraphSessions(backend, { config, batch, sequence, lora }, 'train');
-    this.#evaluation = new GraphSessions(backend, { config, batch, sequence, lora }, 'evaluate');
+    this.#frozen = Object.fromEntries([
+      ...(options.frozen ?? []),
+      ...(options.quantize ? gridTensors(options.quantize) : []),
+    ]);
+    this.#teacher = teacher ? new Teacher(backend, teacher, { batch, sequence }) : null;
+    const shape = { config, batch, sequence, lora, quantize };
+    const lesson = teacher && { hiddenSize: teacher.config.hiddenSize, share: teacher.share };
+    this.#training = new GraphSessions(backend, { ...shape, teacher: lesson }, 'train');
+    this.#evaluation = new GraphSessions(backend, shape, 'evaluate');
   }
 
   get state(): TrainState {
@@ -213,6 +229,7 @@ export class Trainer {
 
   async release(): Promise<void> {
     await this.#muon?.release();
+    await this.#teacher?.release();
     await this.#training.release();
     await this.#evaluation.release();
   }
@@ -222,7 +239,9 @@ export class Trainer {
     const weights = this.#weights('parameters');
     let loss = 0;
     for (const [index, batch] of batches.entries()) {
-      loss += await this.#training.run(batch, scale, weights, index === 0 ? this.#gradients : this.#scratch);
+      const lesson = await this.#teacher?.feeds(batch);
+      const gradients = index === 0 ? this.#gradients : this.#scratch;
+      loss += await this.#training.run(batch, scale, { ...weights, ...lesson }, gradients);
       if (index > 0) accumulateGradients(this.arena);
     }
     return loss;
@@ -245,7 +264,7 @@ export class Trainer {
   }
 
   #weights(region: Region): Record<string, Tensor> {
-    return { ...Object.fromEntries(this.options.frozen ?? []), ...this.#views(region, (name) => name) };
+    return { ...this.#frozen, ...this.#views(region, (name) => name) };
   }
 
   #views(region: Region, nameOf: (parameter: string) => string): Record<string, Tensor> {

@@ -1,0 +1,2 @@
+export * from './fake-quantization.js';
+export * from './quantized-weight.js';
