@@ -1,4 +1,4 @@
-import type { onnx } from '@edgedesk/tensor';
+import { CheckpointError, type onnx } from '@edgedesk/tensor';
 import { plainName, type PlainDecoder } from './plain-decoder.js';
 
 /** Nodes of a plain decoder, sorted by where they go when the loop is put around it. All in execution order. */
@@ -40,7 +40,7 @@ const rowWise = new Set([
 
 /**
  * Sorts the nodes that the logits need. Attention nodes count as reading their query, key and value only, since the
- * rewriting drops what else they read.
+ * rewriting drops what else they read. CheckpointError when the logits do not depend on all of them.
  */
 export function sortNodes(plain: PlainDecoder): BodyNodes {
   const { graph, attention } = plain;
@@ -71,6 +71,12 @@ export function sortNodes(plain: PlainDecoder): BodyNodes {
     } else {
       body.push(node);
     }
+  }
+  if (!attention.every((node) => body.includes(node))) {
+    throw new CheckpointError('the logits do not depend on every attention node', {
+      where: 'onnx/model.onnx',
+      fix: 'export the model again with `edgedesk compress`',
+    });
   }
   return { constant, body, frontier: frontier(body, attention.at(-1)!, weights) };
 }

@@ -24,6 +24,20 @@ const edited = (edit: (graph: onnx.GraphProto) => void): Uint8Array => {
 const read = (model: Uint8Array, config = {}) =>
   readPlainDecoder(model, { ...tinyConfig, ...config }, 'here/model.onnx');
 
+/** A length-delimited field of a message. */
+function field(number: number, content: Uint8Array): Uint8Array<ArrayBuffer> {
+  const length: number[] = [];
+  for (let rest = content.length; ; rest >>>= 7) {
+    length.push(rest > 127 ? (rest & 127) | 128 : rest);
+    if (rest <= 127) break;
+  }
+  const head = [(number << 3) | 2, ...length];
+  const bytes = new Uint8Array(head.length + content.length);
+  bytes.set(head);
+  bytes.set(content, head.length);
+  return bytes;
+}
+
 describe('a plain decoder', () => {
   it('is accepted as it was exported', () => {
     expect(read(bytes).attention).toHaveLength(tinyConfig.layerCount);
@@ -32,6 +46,37 @@ describe('a plain decoder', () => {
   it('must be ONNX', () => {
     expect(() => read(bytes.subarray(0, bytes.length / 2))).toThrow('not an ONNX model');
     expect(() => read(new Uint8Array(0))).toThrow('holds no graph');
+  });
+
+  it('must not be made of more parts than a decoder has', () => {
+    // Two bytes each in the file: nodes without anything in them, and packed numbers.
+    const graph = (content: Uint8Array): Uint8Array => field(7, content);
+    const nodes = new Uint8Array(2 ** 21);
+    for (let i = 0; i < nodes.length; i += 2) nodes[i] = 0x0a;
+    expect(() => read(graph(nodes))).toThrow('more than 524288 parts');
+    const numbers = field(8, new Uint8Array(2 ** 20));
+    expect(() => read(graph(field(1, field(5, numbers))))).toThrow('more than 524288 parts');
+    let nested = new Uint8Array(0);
+    for (let i = 0; i < 40; i++) nested = field(1, field(5, field(6, nested)));
+    expect(() => read(graph(nested))).toThrow('nested more than');
+    expect(() => read(graph(Uint8Array.of(0x0a, 0x7f, 0x00)))).toThrow('ends behind');
+  });
+
+  it('must make each value once, before it is read', () => {
+    expect(() => read(edited((g) => g.node.reverse()))).toThrow('which nothing before it makes');
+    expect(() => read(edited((g) => g.node.push(g.node[0]!)))).toThrow('is made twice');
+    const other = edited((g) => {
+      for (const node of g.node) {
+        const at = node.output.indexOf('logits');
+        if (at >= 0) node.output[at] = 'other';
+      }
+    });
+    expect(() => read(other)).toThrow('no node computes the output "logits"');
+    const constant = edited((g) => {
+      const head = g.node.find((n) => n.output.includes('logits'))!;
+      head.input[0] = g.initializer[0]!.name;
+    });
+    expect(() => putLoopAround(read(constant), tinyConfig)).toThrow('do not depend on every attention node');
   });
 
   it('must have the layers, heads and vocabulary of its config', () => {

@@ -1,6 +1,7 @@
-import { fromBinary } from '@bufbuild/protobuf';
 import type { DecoderConfig } from '@edgedesk/models';
 import { CheckpointError, onnx } from '@edgedesk/tensor';
+import { checkGraph } from './check-graph.js';
+import { decodeModel } from './decode-model.js';
 
 /** Graph names that every exported decoder has (transformers.js, onnxruntime-genai and EdgeDesk agree on them). */
 export const plainName = {
@@ -29,9 +30,9 @@ export function readPlainDecoder(bytes: Uint8Array, config: DecoderConfig, where
   };
   let model: onnx.ModelProto;
   try {
-    model = fromBinary(onnx.ModelProtoSchema, bytes);
+    model = decodeModel(bytes);
   } catch (cause) {
-    return fail('the file is not an ONNX model', cause);
+    return fail(`the file is not an ONNX model of a decoder (${String(cause).slice(0, 120)})`, cause);
   }
   const graph = model.graph ?? fail('the model holds no graph');
   const initializers = new Set(graph.initializer.map((t) => t.name));
@@ -71,6 +72,7 @@ export function readPlainDecoder(bytes: Uint8Array, config: DecoderConfig, where
     );
   });
   for (const tensor of graph.initializer) checkExternal(tensor, fail);
+  checkGraph(graph, fail);
   return { model, graph, attention };
 }
 

@@ -122,10 +122,14 @@ async function probeInPlace(): Promise<boolean> {
   }
 }
 
-const failure = (error: unknown): RuntimeFailure =>
-  new RuntimeFailure(`ONNX Runtime refused: ${error instanceof Error ? error.message : String(error)}`, {
-    cause: error,
-  });
+/** ONNX Runtime begins with its source lines and signatures, up to pages of them, and ends with what is wrong. */
+const maxReason = 280;
+
+function failure(cause: unknown): RuntimeFailure {
+  const whole = (cause instanceof Error ? cause.message : String(cause)).trim();
+  const reason = whole.length > maxReason ? `... ${whole.slice(-maxReason)}` : whole;
+  return new RuntimeFailure(`ONNX Runtime refused: ${reason}`, { cause });
+}
 
 async function wrapFailure<T>(action: () => Promise<T>): Promise<T> {
   try {
