@@ -90,7 +90,7 @@ function textPart(json: Json, where: string): Json {
       .filter((key) => json[key] !== undefined)
       .map((key) => [key, json[key]]),
   );
-  return { ...around, ...text, model_type: 'gemma3_text' };
+  return { ...text, ...around, model_type: 'gemma3_text' };
 }
 
 /** Newer files give rotation by the type of layer; null where one is for all. */

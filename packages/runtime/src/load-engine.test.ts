@@ -27,6 +27,36 @@ const variants = {
     config: { qkNorm: true, modelType: 'qwen3' as const },
     formatOf: (weight: string) => (weight.includes('v_proj') || weight.includes('down') ? dense : int4),
   },
+  'local and global layers, output norms, GELU (Gemma 3)': {
+    config: {
+      modelType: 'gemma3_text' as const,
+      qkNorm: true,
+      ropeScaling: { kind: 'linear' as const, factor: 8 },
+      local: { window: 7, layers: [true, true, false], ropeTheta: 100 },
+      attentionScale: 0.2,
+      embeddingScale: 1.5,
+      activation: 'gelu' as const,
+      outputNorms: true,
+    },
+  },
+  'partly rotated heads, two sets of frequencies, a window (Phi-3)': {
+    config: {
+      modelType: 'phi3' as const,
+      // The engine stays within the first context, where one set of frequencies holds.
+      contextLength: 400,
+      headDim: 32,
+      rotaryDim: 16,
+      ropeScaling: {
+        kind: 'longrope' as const,
+        shortFactors: [1, 1, 1, 1.1, 1.2, 1.4, 2, 3],
+        longFactors: [1, 1.5, 2, 4, 7, 12, 20, 30],
+        originalContext: 160,
+        magnitude: 1.2,
+      },
+      local: { window: 40, layers: [true, true, true] },
+    },
+    formatOf: () => int4,
+  },
   'one key/value head': { config: { kvHeadCount: 1, layerCount: 1 } },
 };
 

@@ -41,7 +41,7 @@ export async function assembleEngine(
   load: (manifest: Manifest) => Promise<TokenModel>,
 ): Promise<Engine> {
   const { maxConversations = 64, promptPiece = 64, chunkTokens } = options;
-  const manifest = await readManifest(store);
+  const manifest = withinFirstContext(await readManifest(store));
   await checkSizes(store, manifest);
   // The model first: while it loads, its file and its packed weights are both in memory, which is the peak.
   const model = await load(manifest);
@@ -59,6 +59,16 @@ export async function assembleEngine(
     await model.release();
     throw error;
   }
+}
+
+/**
+ * LongRoPE has two sets of frequencies, and the length of a text decides between them. Keys that are kept while a text grows
+ * would hold both; so the engine's context is the first one, for which the one set is meant.
+ */
+function withinFirstContext(manifest: Manifest): Manifest {
+  const { contextLength, ropeScaling: scaling } = manifest.config;
+  if (scaling?.kind !== 'longrope' || scaling.originalContext >= contextLength) return manifest;
+  return { ...manifest, config: { ...manifest.config, contextLength: scaling.originalContext } };
 }
 
 function checkVocabulary(tokenizer: Tokenizer, { config }: Manifest, where: string): void {

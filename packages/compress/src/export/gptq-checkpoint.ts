@@ -1,9 +1,20 @@
-import type { DecoderWeights, NBitFormat, StoredLinear, TensorToWrite, WeightFolder } from '@edgedesk/models';
+import type {
+  DecoderWeights,
+  Linear,
+  NBitFormat,
+  StoredLinear,
+  TensorToWrite,
+  WeightFolder,
+} from '@edgedesk/models';
 import {
   configJson,
   groupsPerRow,
+  joinRows,
   linearRoles,
+  readStored,
   sameFormat,
+  storedShape,
+  storedWeights,
   toDense,
   weightName,
   weightShapes,
@@ -58,11 +69,18 @@ export async function writeGptq(options: WriteGptqOptions): Promise<void> {
   };
   const inLayers = new Set(layerWeights(weights));
   const packed = lastPacked(name);
-  for (const [weight, shape] of weightShapes(config)) {
-    const stored = weights.linears.get(weight);
-    if (stored === undefined) add(weight, shape, 'f16', () => weights.readVector(weight));
-    else if (inLayers.has(weight)) addLayer(weight, stored, format, packed, add);
-    else add(weight, shape, 'f16', () => halves(stored, `${name}, ${weight}`));
+  const shapes = weightShapes(config);
+  for (const stored of storedWeights(config)) {
+    const shape = storedShape(stored, shapes);
+    const linears = stored.parts.map((part) => weights.linears.get(part));
+    const [linear] = linears;
+    if (linear === undefined) {
+      add(stored.name, shape, 'f16', () => readStored(stored, (part) => weights.readVector(part)));
+    } else if (inLayers.has(stored.parts[0]!)) {
+      addLayer(stored.name, stacked(linears as StoredLinear[], shape), format, packed, add);
+    } else {
+      add(stored.name, shape, 'f16', () => halves(linear, `${name}, ${stored.name}`));
+    }
   }
   await writeSafetensors(tensors, folder, onTensor ? { onTensor } : {});
   const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
@@ -129,6 +147,21 @@ function commonFormat(weights: DecoderWeights, name: string): NBitFormat {
     }
   }
   return format;
+}
+
+/** Layers that the family keeps as one. */
+function stacked(linears: readonly StoredLinear[], shape: readonly number[]): StoredLinear {
+  const [first] = linears as readonly [StoredLinear, ...StoredLinear[]];
+  if (linears.length === 1) return first;
+  return {
+    shape: [shape[0]!, shape[1]!],
+    format: first.format,
+    read: async () => {
+      const parts: Linear[] = [];
+      for (const linear of linears) parts.push(await linear.read());
+      return joinRows(parts);
+    },
+  };
 }
 
 function addLayer(

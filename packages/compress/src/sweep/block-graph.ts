@@ -1,7 +1,7 @@
 import type { DecoderConfig, LinearRole } from '@edgedesk/models';
 import { expandLowering, linearRoles, linearShape, weightName } from '@edgedesk/models';
 import type { Value } from '@edgedesk/tensor';
-import { DifferentiableGraph, encodeModel } from '@edgedesk/tensor';
+import { DifferentiableGraph, encodeModel, RecipeError } from '@edgedesk/tensor';
 import type { Statistic } from './statistic.js';
 
 /**
@@ -42,8 +42,19 @@ export const rolesAfter = {
   mlp: ['down'],
 } as const satisfies Partial<Record<Part, readonly LinearRole[]>>;
 
+/** Blocks share one graph. RecipeError for a family whose blocks are not alike, or not Llama-shaped. */
+function refuseUnlike({ modelType, local, outputNorms, embeddingScale }: DecoderConfig): void {
+  const alike = local === undefined || local.layers.every((isLocal) => isLocal === local.layers[0]);
+  if (alike && outputNorms !== true && (embeddingScale ?? 1) === 1) return;
+  throw new RecipeError(`methods that look at text do not run on ${modelType} with its local and global layers yet`, {
+    where: 'method',
+    fix: 'choose the method "rtn"',
+  });
+}
+
 /** Every weight of a block with its shape, by its name in layer 0. */
 export function blockWeights(config: DecoderConfig): Map<string, readonly number[]> {
+  refuseUnlike(config);
   const { hiddenSize, headDim } = config;
   const shapes = new Map<string, readonly number[]>();
   for (const role of linearRoles) shapes.set(weightName.linear(0, role), linearShape(config, role));

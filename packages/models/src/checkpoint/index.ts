@@ -3,6 +3,7 @@ export { type Checkpoint, loadCheckpoint, readTokenizerFiles } from './load-chec
 export { openWeights } from './open-weights.js';
 export { openSafetensors, type SafetensorsFile } from './safetensors.js';
 export { safetensorsLimits, type StoredTensor } from './safetensors-header.js';
+export { readStored, storedShape, type StoredWeight, storedWeights, weightsByOurNames } from './stored-weights.js';
 export {
   type TensorToWrite,
   type WeightDType,

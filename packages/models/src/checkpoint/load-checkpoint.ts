@@ -8,6 +8,7 @@ import type { WeightSource } from '../weights.js';
 import { checkWeights } from './check-weights.js';
 import { openWeights } from './open-weights.js';
 import { readJson } from './read-json.js';
+import { weightsByOurNames } from './stored-weights.js';
 
 /** Configurations have a few kilobytes. */
 const maxConfigBytes = 2 ** 20;
@@ -41,12 +42,13 @@ export async function loadCheckpoint(store: FileStore): Promise<Checkpoint> {
     );
   }
   const tokenizerFiles = await readTokenizerFiles(store);
-  const weights = await openWeights(store);
+  const opened = await openWeights(store);
   try {
+    const weights = weightsByOurNames(config, opened, store.name);
     checkWeights(config, weights, store.name);
     return { config, tokenizer, tokenizerFiles, weights, generation: generation as Checkpoint['generation'] };
   } catch (error) {
-    await weights.close();
+    await opened.close();
     throw error;
   }
 }

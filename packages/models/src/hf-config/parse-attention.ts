@@ -8,7 +8,7 @@ export function rotaryOf(modelType: ModelType, c: HfConfig, headDim: number, whe
   const key = c.rope_scaling ? 'rope_scaling' : 'rope_parameters';
   const rope = c.rope_scaling ?? c.rope_parameters ?? {};
   const share = rope.partial_rotary_factor ?? c.partial_rotary_factor ?? 1;
-  const rotaryDim = Math.trunc(headDim * share);
+  const rotaryDim = Math.trunc(headDim * share + 1e-6);
   if (rotaryDim === 0 || rotaryDim % 2 !== 0) {
     throw new CheckpointError(`\`partial_rotary_factor\` ${share} of a head of ${headDim} is not an even number`, {
       where,

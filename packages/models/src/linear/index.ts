@@ -5,3 +5,4 @@ export * from './to-dense.js';
 export * from './decoder-weights.js';
 export * from './level-range.js';
 export * from './trained-grid.js';
+export * from './join-rows.js';

@@ -1,6 +1,7 @@
 import { weightShapes, type DecoderConfig } from '../config.js';
 import { configJson } from '../hf-config/config-json.js';
 import type { WeightSource } from '../weights.js';
+import { readStored, storedShape, storedWeights } from '../checkpoint/stored-weights.js';
 import { openWeights, weightsIndexFile } from '../checkpoint/open-weights.js';
 import { readJson } from '../checkpoint/read-json.js';
 import { safetensorsWriter, type TensorToWrite, type WeightDType, writeSafetensors } from '../checkpoint/write-safetensors.js';
@@ -45,11 +46,12 @@ export async function saveCheckpoint(path: string, options: SaveCheckpointOption
   await writeFolderAtomic(
     path,
     async (folder) => {
-      const tensors = [...weightShapes(config)].map(([name, shape]) => ({
-        name,
-        shape,
+      const shapes = weightShapes(config);
+      const tensors = storedWeights(config).map((stored) => ({
+        name: stored.name,
+        shape: storedShape(stored, shapes),
         dtype,
-        read: () => weights.readF32(name),
+        read: () => readStored(stored, (name) => weights.readF32(name)),
       }));
       await writeSafetensors([...tensors, ...(options.furtherTensors ?? [])], folder, {
         ...(options.maxShardBytes === undefined ? {} : { maxShardBytes: options.maxShardBytes }),

@@ -1,5 +1,5 @@
 import { CheckpointError, microsoftDomain, type onnx } from '@edgedesk/tensor';
-import type { DecoderConfig } from '@edgedesk/models';
+import { type DecoderConfig, rotaryDimOf } from '@edgedesk/models';
 import type { NodeList } from './node-list.js';
 
 /** Values that all attention layers of one loop iteration share. */
@@ -8,8 +8,12 @@ export interface AttentionStep {
   readonly position: string;
   /** f32 [group * S, past + recent rows]: 0 where a row may look, -inf elsewhere. */
   readonly mask: string;
+  /** As `mask`, for layers that see a window only; null when there are none. */
+  readonly localMask: string | null;
   /** i64 [2]: numbers of past and of recent rows, this iteration's included. */
   readonly stretches: string;
+  /** i64 [1]: positions up to the last of this iteration's rows. */
+  readonly total: string;
 }
 
 /** Keys and values of one layer. Rows are tokens: `[rows, kvHeads, headDim]` f32. */
@@ -29,6 +33,8 @@ interface GroupQuery {
   readonly rotate: boolean;
   readonly interleaved: boolean;
   readonly scale: number;
+  /** It sees `config.local.window` positions only. */
+  readonly isLocal: boolean;
 }
 
 /**
@@ -50,6 +56,7 @@ export function writeSplitAttention(
   const { headCount: H, kvHeadCount: KV, headDim } = config;
   const c = list.constants;
   const gqa = readGroupQuery(node, config);
+  const rotaryDim = rotaryDimOf(config);
   const microsoft = (attributes: Record<string, number | { float: number }>) => ({
     domain: microsoftDomain,
     attributes,
@@ -59,7 +66,11 @@ export function writeSplitAttention(
       ? list.add(
           'RotaryEmbedding',
           [x, step.position, gqa.cosCache, gqa.sinCache],
-          microsoft({ interleaved: Number(gqa.interleaved), num_heads: heads, rotary_embedding_dim: 0 }),
+          microsoft({
+            interleaved: Number(gqa.interleaved),
+            num_heads: heads,
+            rotary_embedding_dim: rotaryDim === headDim ? 0 : rotaryDim,
+          }),
         )
       : x;
 
@@ -100,7 +111,8 @@ export function writeSplitAttention(
   const blend = (weights: string, values: string) =>
     list.add('FusedMatMul', [weights, values], microsoft({ transBatchB: 1 }));
   const scores = list.add('Concat', [score(past.key), score(key)], { attributes: { axis: 2 } });
-  const weights = list.add('Softmax', [list.add('Add', [scores, step.mask])], { attributes: { axis: -1 } });
+  const mask = gqa.isLocal ? step.localMask! : step.mask;
+  const weights = list.add('Softmax', [list.add('Add', [scores, mask])], { attributes: { axis: -1 } });
   const [pastWeights, recentWeights] = list.addMany('Split', [weights, step.stretches], 2, {
     attributes: { axis: 2 },
   }) as [string, string];
@@ -130,7 +142,10 @@ function readGroupQuery(node: onnx.NodeProto, config: DecoderConfig): GroupQuery
       `${int('num_heads', 0)}/${int('kv_num_heads', 0)} heads (config.json says ${config.headCount}/${config.kvHeadCount})`,
     );
   }
-  if (int('local_window_size', -1) !== -1) refuse('a sliding window');
+  const window = int('local_window_size', -1);
+  if (window !== -1 && window !== config.local?.window) {
+    refuse(`a window of ${window} positions (the manifest says ${config.local?.window ?? 'none'})`);
+  }
   if (float('softcap') !== 0) refuse('capped scores');
   if (int('smooth_softmax', 0) > 0 || input(11) !== '') refuse('an attention sink');
   if (input(10) !== '') refuse('an attention bias');
@@ -147,5 +162,6 @@ function readGroupQuery(node: onnx.NodeProto, config: DecoderConfig): GroupQuery
     rotate,
     interleaved: int('rotary_interleaved', 0) === 1,
     scale: scale === 0 ? 1 / Math.sqrt(config.headDim) : scale,
+    isLocal: window !== -1,
   };
 }

@@ -73,6 +73,8 @@ export function putLoopAround(plain: PlainDecoder, config: DecoderConfig): Uint8
     if (layer >= 0) {
       const past = { key: loopName.past(layer, 'key'), value: loopName.past(layer, 'value') };
       grown[layer] = writeSplitAttention(body, node, config, past, recent[layer]!, step);
+    } else if (node.opType === 'Shape' && node.input[0] === plainName.mask) {
+      body.add('Identity', [step.total], { outputs: [node.output[0]!] });
     } else if (frontier.readers.has(node)) {
       const input = node.input.map((x) => (frontier.values.has(x) ? cut(x) : x));
       body.nodes.push(create(onnx.NodeProtoSchema, { ...node, input }));
@@ -215,11 +217,23 @@ function writeStep(body: NodeList, config: DecoderConfig): AttentionStep {
   const later = body.add('Greater', [range(c.i64Scalar(0), scalar(recentRows)), rows]);
   const everyRow = concat([length(plainName.ids, 1), pastRows], 0);
   const hidden = concat([body.add('Expand', [unreal, everyRow]), later], 1);
-  const mask = body.add('Where', [hidden, c.f32Scalar(-Infinity), c.f32Scalar(0)]);
+  /** Rows that lie `window` positions or more behind; a past row's index is its position. */
+  const outside = (window: number): string => {
+    const back = (from: string, count: string): string =>
+      body.add('Sub', [from, range(c.i64Scalar(0), scalar(count))]);
+    const distance = concat([back(body.add('Add', [rows, loopName.pastLength]), pastRows), back(rows, recentRows)], 1);
+    return body.add('GreaterOrEqual', [distance, c.i64Scalar(window)]);
+  };
+  const maskOf = (isHidden: string): string => {
+    const mask = body.add('Where', [isHidden, c.f32Scalar(-Infinity), c.f32Scalar(0)]);
+    return body.add('Tile', [mask, c.i64([config.headCount / config.kvHeadCount, 1])]);
+  };
   return {
     position: body.add('Add', [loopName.pastLength, before]),
-    mask: body.add('Tile', [mask, c.i64([config.headCount / config.kvHeadCount, 1])]),
+    mask: maskOf(hidden),
+    localMask: config.local === undefined ? null : maskOf(body.add('Or', [hidden, outside(config.local.window)])),
     stretches: concat([pastRows, recentRows], 0),
+    total: body.add('Add', [loopName.pastLength, recentRows]),
   };
 }
 
