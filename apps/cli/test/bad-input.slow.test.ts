@@ -144,6 +144,7 @@ describe('other input that cannot be used', () => {
     await refuses(data(place('bad.jsonl')), /bad\.jsonl:2/);
     await refuses(data(place('odd.jsonl')), /odd\.jsonl:1/);
     await refuses(data(place('none.jsonl')), /none\.jsonl/);
+    await refuses(data(place('good')), /good: this is a folder, not a file of rows/);
     await refuses(['train', place('bad.yaml')], /bad\.yaml/);
     await refuses(['train', place('none.yaml')], /none\.yaml/);
   });
@@ -162,8 +163,18 @@ describe('other input that cannot be used', () => {
   it('a place that cannot be written to', async () => {
     await refuses(
       ['inspect', place('artefact'), '--json', join(place('good'), 'config.json', 'x.json')],
-      /x\.json|config\.json/,
+      /config\.json\/x\.json: nothing was written, since a part of the path is a file/,
     );
+    if (process.platform === 'linux') {
+      await refuses(
+        ['inspect', place('artefact'), '--json', '/proc/x/y.json'],
+        /^\/proc\/x\/y\.json: nothing was/,
+      );
+      await refuses(
+        ['compress', place('good'), '--bits', '4', '--out', '/proc/x/y'],
+        /\/proc\/x\/y: nothing was/,
+      );
+    }
   });
 
   it('--debug adds the stack trace', async () => {

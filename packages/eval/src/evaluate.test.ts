@@ -4,6 +4,8 @@ import { describe, expect, it } from 'vitest';
 import { compareModels } from './compare.js';
 import { evaluate } from './evaluate.js';
 import { checkGate } from './report/gate.js';
+import { metricTraits } from './metrics/metric.js';
+import type { MetricName } from './metrics/metric.js';
 import { qualityKept } from './report/quality-kept.js';
 import { evalReportSchema } from './report/schema.js';
 import { encodeRow } from './tasks/encode.js';
@@ -159,10 +161,14 @@ describe('evaluate', () => {
   it('finds that a model keeps all of itself', async () => {
     const report = await evaluate({ engine, base: new BigramEngine(corpus), files });
     expect(report.qualityKept).toBe(1);
-    for (const { metrics, kept = {}, keptIntervals = {} } of report.data) {
+    for (const { metrics, base = {}, kept = {}, keptIntervals = {} } of report.data) {
+      expect(Object.keys(kept)).toEqual(Object.keys(base));
       if (metrics.perplexity !== undefined)
         expect(metrics).toMatchObject({ klDivergence: 0, top1Agreement: 1 });
-      for (const share of Object.values(kept)) expect(share).toBe(1);
+      for (const [name, share] of Object.entries(kept) as [MetricName, number | null][]) {
+        const nothing = metricTraits[name].better === 'higher' ? 0 : 1;
+        expect(share, name).toBe(base[name] === nothing ? null : 1);
+      }
       for (const interval of Object.values(keptIntervals)) expect(interval).toEqual([1, 1]);
     }
   });

@@ -3,7 +3,7 @@ import { measureFile } from './evaluate-file.js';
 import type { BaseMemory } from './evaluate-file.js';
 import { estimates } from './metrics/estimates.js';
 import { metricTraits } from './metrics/metric.js';
-import type { MetricName, MetricValues } from './metrics/metric.js';
+import type { MetricName, MetricShares, MetricValues } from './metrics/metric.js';
 import type { Note } from './report/notes.js';
 import { qualityKept } from './report/quality-kept.js';
 import type { DataReport, EvalReport } from './report/schema.js';
@@ -109,7 +109,7 @@ function dataReport(
   const metrics: MetricValues = {};
   const intervals: MetricIntervals = {};
   const base: MetricValues = {};
-  const kept: MetricValues = {};
+  const kept: MetricShares = {};
   const keptIntervals: MetricIntervals = {};
   const ofBase = estimates(baseRows ?? []);
   for (const [name, estimate] of estimates(rows)) {
@@ -123,8 +123,8 @@ function dataReport(
     if (name === 'perplexity' && notes.some(({ code }) => code === 'otherTokens')) continue;
     const { kept: keptOf } = metricTraits[name];
     const share = keptOf(metrics[name], base[name]);
-    if (!Number.isFinite(share)) continue;
-    kept[name] = share;
+    kept[name] = Number.isFinite(share) ? share : null;
+    if (kept[name] === null) continue;
     const paired = (choice: Uint32Array) => keptOf(estimate(choice), baseEstimate(choice));
     const keptInterval = bootstrapInterval(rows.length, paired, { seed });
     if (keptInterval !== null) keptIntervals[name] = keptInterval;

@@ -20,6 +20,8 @@ export const metricNames = [
 export type MetricName = (typeof metricNames)[number];
 
 export type MetricValues = Partial<Record<MetricName, number>>;
+/** Shares of another model's values; null where it has nothing of which there could be a share. */
+export type MetricShares = Partial<Record<MetricName, number | null>>;
 
 export interface MetricTraits {
   readonly better: 'higher' | 'lower';

@@ -41,5 +41,6 @@ export function formatFigure(report: EvalReport, index: number, name: MetricName
   const value = file?.metrics[name];
   if (value === undefined) return '–';
   const share = isBaseReport(report) ? undefined : file?.kept?.[name];
-  return formatMetric(name, value) + (share === undefined ? '' : ` (${formatPercent(share)})`);
+  if (share === undefined) return formatMetric(name, value);
+  return `${formatMetric(name, value)} (${share === null ? '–' : formatPercent(share)})`;
 }

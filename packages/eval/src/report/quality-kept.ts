@@ -21,7 +21,7 @@ export function qualityKept(data: readonly Pick<DataReport, 'kept' | 'base'>[]):
       const share = kept[name];
       const value = base[name];
       const { headline, share: isShare, better } = metricTraits[name];
-      if (!headline || share === undefined || value === undefined) return [];
+      if (!headline || share === undefined || share === null || value === undefined) return [];
       if (isShare && (better === 'higher' ? value : 1 - value) < leastBaseValue) return [];
       return [Math.log(Math.min(1, Math.max(leastShare, share)))];
     });

@@ -101,7 +101,7 @@ describe('qualityKept', () => {
         kept: { perplexity: 0.5, top1Agreement: 0.5, bitsPerByte: 0.1 },
         base: { perplexity: 9, top1Agreement: 1 },
       },
-      { kept: { rougeL: 1.7, tokenF1: 0.01 }, base: { rougeL: 0.3, tokenF1: 0.02 } },
+      { kept: { rougeL: 1.7, tokenF1: 0.01, chrF: null }, base: { rougeL: 0.3, tokenF1: 0.02, chrF: 0 } },
       {},
     ];
     expect(qualityKept(data)).toBeCloseTo(Math.sqrt(0.5 * 1), 12);

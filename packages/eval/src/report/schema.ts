@@ -29,8 +29,11 @@ const dataReport = z.object({
   intervals: metricIntervals,
   /** The base's values on the same rows. */
   base: metricValues.optional(),
-  /** Share of the base's value that is left; see docs of `metricTraits` for metrics that are better when low. */
-  kept: metricValues.optional(),
+  /**
+   * Share of the base's value that is left; see docs of `metricTraits` for metrics that are better when low. Null where the
+   * base has nothing to keep: a value of 0, or 1 where high is bad.
+   */
+  kept: z.partialRecord(metricName, z.number().nullable()).optional(),
   /** Paired: both models on the same resampled rows. */
   keptIntervals: metricIntervals.optional(),
   /** Why rows were left out or cut, and why a metric is absent. */

@@ -32,6 +32,12 @@ export async function* readRows(path: string): AsyncGenerator<Row> {
   }
 }
 
+const faults: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such file',
+  EISDIR: 'this is a folder, not a file of rows',
+  EACCES: 'the permission to read it is missing',
+};
+
 async function isGzip(path: string): Promise<boolean> {
   try {
     const file = await open(path, 'r');
@@ -43,9 +49,10 @@ async function isGzip(path: string): Promise<boolean> {
     }
   } catch (cause) {
     const code = (cause as { code?: string }).code;
-    throw new DataError(code === 'ENOENT' ? 'there is no such file' : `the file cannot be opened (${code ?? 'unknown'})`, {
+    const message = faults[code ?? ''] ?? `the file cannot be opened (${code ?? 'unknown'})`;
+    throw new DataError(message, {
       where: path,
-      fix: 'check the path',
+      fix: code === 'EISDIR' ? 'name the files in it' : 'check the path',
       cause,
     });
   }

@@ -1,5 +1,5 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { mkdir, mkdtemp, open, rm, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readFile, rm, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -101,6 +101,28 @@ describe('writeFileAtomic', () => {
     await expect(writeFileAtomic(join(root, 'deep/folder'), 'x')).rejects.toThrow(/a folder is in the way/);
     expect(readdirSync(join(root, 'deep'))).toEqual(['er', 'folder']);
     await expect(writeFileAtomic(join(path, 'below-a-file'), 'x')).rejects.toThrow(EdgeDeskError);
+  });
+
+  it.skipIf(process.platform !== 'linux')(
+    'names the place that it was given, where nothing can be made',
+    async () => {
+      for (const place of ['/proc/none/x.json', '/proc/x.json']) {
+        const error: unknown = await writeFileAtomic(place, 'x').catch((reason: unknown) => reason);
+        expect(EdgeDeskError.isInstance(error) && error.sentence).toBe(
+          `${place}: nothing was written, since no folder can be made there; make room or choose another place.`,
+        );
+      }
+      const folder = writeFolderAtomic('/proc/none/model', () => Promise.resolve());
+      await expect(folder).rejects.toMatchObject({ where: '/proc/none/model' });
+    },
+  );
+
+  it('passes on what went wrong elsewhere', async () => {
+    const missing = join(root, 'missing.txt');
+    await expect(writeFolderAtomic(join(root, 'never'), () => readFile(missing))).rejects.toMatchObject({
+      code: 'ENOENT',
+      path: missing,
+    });
   });
 });
 

@@ -52,7 +52,7 @@ export async function fillFileAtomic<T>(
 ): Promise<T> {
   const place = resolve(path);
   return onDisk(path, async () => {
-    await mkdir(dirname(place), { recursive: true });
+    await makeFolders(dirname(place));
     await removeAbandoned(place);
     const partial = sibling(place);
     let result: T;
@@ -85,7 +85,7 @@ export async function writeFolderAtomic<T>(
   const place = resolve(path);
   const exists = await mayReplace(place, path, options);
   return onDisk(path, async () => {
-    await mkdir(dirname(place), { recursive: true });
+    await makeFolders(dirname(place));
     await removeAbandoned(place);
     const partial = sibling(place);
     await mkdir(partial);
@@ -106,7 +106,7 @@ export async function writeFolderAtomic<T>(
 function folderWriter(root: string): FolderWriter {
   const placeOf = async (name: string): Promise<string> => {
     const place = fileInside(root, name);
-    await mkdir(dirname(place), { recursive: true });
+    await makeFolders(dirname(place));
     return place;
   };
   return {
@@ -213,6 +213,25 @@ async function syncFolder(path: string): Promise<void> {
   }
 }
 
+/**
+ * Makes `path` and the folders above it that are missing. Node's recursive `mkdir` does not come back where the system says
+ * that a folder is missing while the one above it is there, as in `/proc`.
+ */
+export async function makeFolders(path: string): Promise<void> {
+  const missing: string[] = [];
+  let at = resolve(path);
+  while ((await stat(at).catch(() => null)) === null && at !== dirname(at)) {
+    missing.push(at);
+    at = dirname(at);
+  }
+  for (const folder of missing.reverse()) {
+    await mkdir(folder).catch((error: unknown) => {
+      // Somebody else was faster.
+      if ((error as { code?: unknown }).code !== 'EEXIST') throw error;
+    });
+  }
+}
+
 const reasons: Readonly<Record<string, string>> = {
   ENOSPC: 'the disk is full',
   EDQUOT: 'the disk quota is used up',
@@ -224,16 +243,28 @@ const reasons: Readonly<Record<string, string>> = {
   EISDIR: 'a folder is in the way',
   ENOTEMPTY: 'a folder is in the way',
   ENAMETOOLONG: 'the name is too long',
+  ENOENT: 'no folder can be made there',
+  EINVAL: 'the system does not take files there',
+  ENOTSUP: 'the system does not take files there',
+  EIO: 'the disk reports an error',
 };
+
+/** Whether `path` is `place`, above it, or what is written there for now. */
+function isAbout(path: string, place: string): boolean {
+  const partial = join(dirname(place), `.${basename(place)}.`);
+  return place.startsWith(path) || path.startsWith(place) || path.startsWith(partial);
+}
 
 /** Turns what the disk refuses into one sentence; other errors pass. */
 async function onDisk<T>(where: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (cause) {
-    const { code } = cause as { code?: unknown };
+    const { code, path } = cause as { code?: unknown; path?: unknown };
     if (EdgeDeskError.isInstance(cause) || typeof code !== 'string' || reasons[code] === undefined)
       throw cause;
+    // Errors about a place elsewhere are those of a file that is read.
+    if (typeof path === 'string' && !isAbout(path, resolve(where))) throw cause;
     throw new RuntimeFailure(`nothing was written, since ${reasons[code]}`, {
       where,
       fix: 'make room or choose another place',
