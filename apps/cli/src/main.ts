@@ -7,6 +7,7 @@ import { evalCommand } from './commands/eval.js';
 import { exportCommand } from './commands/export.js';
 import { inspectCommand } from './commands/inspect.js';
 import { pullCommand } from './commands/pull.js';
+import { sensitivityCommand } from './commands/sensitivity.js';
 import { serveCommand } from './commands/serve.js';
 import { tourCommand } from './commands/tour.js';
 import { trainCommand } from './commands/train.js';
@@ -63,6 +64,7 @@ Exit codes: 0 done, 1 bad input, 2 wrong usage, 130 interrupted.`,
     pullCommand(),
     trainCommand(),
     compressCommand(),
+    sensitivityCommand(),
     exportCommand(),
     evalCommand(),
     benchCommand(),

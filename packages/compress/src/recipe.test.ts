@@ -3,6 +3,7 @@ import { EdgeDeskError } from '@edgedesk/tensor';
 import { describe, expect, it } from 'vitest';
 import { generatedWeights, tinyConfig } from './model.case.js';
 import { modelFromWeights, parameterCount } from './model.js';
+import { recipeForBudget } from './recipe-for-budget.js';
 import { applyRecipe, needsCalibration, recipeForBits } from './recipe.js';
 
 const model = modelFromWeights('tiny', tinyConfig, generatedWeights(tinyConfig));
@@ -67,7 +68,7 @@ describe('a recipe', () => {
   it.each([
     [
       [{ pass: 'prune' }],
-      'recipe: there is no pass "prune"; use one of round-to-nearest, scale-search, gptq, cast.',
+      'recipe: there is no pass "prune"; use one of round-to-nearest, scale-search, gptq, awq, mixed-precision, cast.',
     ],
     [[{ pass: 'round-to-nearest', bits: 5 }], 'pass "round-to-nearest", bits: '],
     [
@@ -107,6 +108,10 @@ describe('--bits', () => {
     expect(recipeForBits({ bits: 3, storedBits: 8 })).toEqual([
       { pass: 'round-to-nearest', bits: 3, storedBits: 8 },
     ]);
+    expect(recipeForBits({ bits: 4, method: 'awq+gptq', groupSize: 64, embeddingBits: 8 })).toEqual([
+      { pass: 'awq', bits: 4, groupSize: 64 },
+      { pass: 'gptq', bits: 4, groupSize: 64, embeddingBits: 8 },
+    ]);
     expect(needsCalibration(recipeForBits({ bits: 4, method: 'gptq' }))).toBe(true);
     expect(needsCalibration(recipeForBits({ bits: 4 }))).toBe(false);
   });
@@ -115,8 +120,8 @@ describe('--bits', () => {
     expect(await sentenceOf(() => recipeForBits({ bits: 5 as 4 }))).toBe(
       'bits: 5 bits cannot be stored; use one of 32, 16, 8, 4, 3, 2.',
     );
-    expect(await sentenceOf(() => recipeForBits({ bits: 4, method: 'awq' as 'gptq' }))).toBe(
-      'method: there is no method "awq"; use one of rtn, search, gptq.',
+    expect(await sentenceOf(() => recipeForBits({ bits: 4, method: 'magic' as 'gptq' }))).toBe(
+      'method: there is no method "magic"; use one of rtn, search, gptq, awq, awq+gptq.',
     );
     expect(await sentenceOf(() => recipeForBits({ bits: 16, method: 'gptq' }))).toContain('plain floats');
     expect(await sentenceOf(() => recipeForBits({ bits: 16, embeddingBits: 8 }))).toContain(
@@ -127,6 +132,30 @@ describe('--bits', () => {
     );
     expect(await sentenceOf(() => recipeForBits({ bits: 16, groupSize: 32 }))).toContain('have no groups');
     expect(await sentenceOf(() => recipeForBits({ bits: 32, asymmetric: true }))).toContain('have no groups');
+  });
+});
+
+describe('a budget', () => {
+  it('means a recipe', () => {
+    expect(recipeForBudget({ targetBytes: 60e6 })).toEqual([
+      { pass: 'mixed-precision', method: 'gptq', targetBytes: 60e6 },
+    ]);
+    const [scaling, mixing] = recipeForBudget({ bitsPerWeight: 3.6, method: 'awq', mixBits: [4, 8] });
+    expect(scaling).toEqual({ pass: 'awq', bits: 4, groupSize: 32 });
+    expect(mixing).toMatchObject({ pass: 'mixed-precision', method: 'search', bitsPerWeight: 3.6 });
+    expect(new Set((mixing!.formats as { bits: number }[]).map(({ bits }) => bits))).toEqual(new Set([4, 8]));
+  });
+
+  it('refuses what makes no sense', async () => {
+    expect(await sentenceOf(() => recipeForBudget({ targetBytes: 1e6, mixBits: [3] }))).toBe(
+      'mix bits: no weight can be stored in 3 bits; use some of 2, 4 and 8.',
+    );
+    const sensitivity = { format: 1, model: 'm', method: 'gptq', probeTokens: 16, weights: [] } as const;
+    expect(
+      await sentenceOf(() =>
+        recipeForBudget({ bitsPerWeight: 4, method: 'awq', sensitivity: { ...sensitivity, weights: [] } }),
+      ),
+    ).toMatch(/^sensitivity: AWQ changes the weights/);
   });
 });
 

@@ -1,14 +1,20 @@
 import { RecipeError } from '@edgedesk/tensor';
 import { z } from 'zod';
+import { awqPass } from './awq/awq-pass.js';
 import { castPass } from './cast.js';
+import { mixedPrecisionPass } from './mixed/mixed-precision.js';
 import type { Model } from './model.js';
 import type { Pass, PassContext } from './pass.js';
 import { gptqPass, scaleSearchPass } from './quantize/calibrated.js';
 import { roundToNearestPass } from './quantize/round-to-nearest.js';
+import type { GroupMethod } from './quantize/solve-in-format.js';
 
 /** Every pass a recipe can name. */
 export const passes: ReadonlyMap<string, Pass> = new Map(
-  [roundToNearestPass, scaleSearchPass, gptqPass, castPass].map((pass) => [pass.name, pass]),
+  [roundToNearestPass, scaleSearchPass, gptqPass, awqPass, mixedPrecisionPass, castPass].map((pass) => [
+    pass.name,
+    pass,
+  ]),
 );
 
 /** A recipe of a hundred passes is a mistake or an attack. */
@@ -53,15 +59,42 @@ function passesOf(recipe: unknown): { pass: Pass; settings: Record<string, unkno
   });
 }
 
-/** How 8 and fewer bits are found: rounding, rounding with searched scales, or GPTQ; the last two look at text. */
-export const methods = ['rtn', 'search', 'gptq'] as const;
+/**
+ * How 8 and fewer bits are found: rounding, rounding with searched scales, GPTQ, and the last two after AWQ's scaling; all
+ * but the first look at text.
+ */
+export const methods = ['rtn', 'search', 'gptq', 'awq', 'awq+gptq'] as const;
 export type Method = (typeof methods)[number];
 
-const methodPass: Readonly<Record<Method, string>> = {
+const quantizing: Readonly<Record<Method, GroupMethod>> = {
+  rtn: 'rtn',
+  search: 'search',
+  gptq: 'gptq',
+  awq: 'search',
+  'awq+gptq': 'gptq',
+};
+
+const methodPass: Readonly<Record<GroupMethod, string>> = {
   rtn: roundToNearestPass.name,
   search: scaleSearchPass.name,
   gptq: gptqPass.name,
 };
+
+/** The steps of a method: AWQ's scaling for rounding to `scaledFor` where it is part of it, then `quantize`. */
+export function methodSteps(
+  method: Method,
+  scaledFor: Readonly<Record<string, unknown>>,
+  quantize: (method: GroupMethod) => RecipeStep,
+): readonly RecipeStep[] {
+  if (!(method in quantizing)) {
+    throw new RecipeError(`there is no method "${String(method)}"`, {
+      where: 'method',
+      fix: `use one of ${methods.join(', ')}`,
+    });
+  }
+  const step = quantize(quantizing[method]);
+  return method.startsWith('awq') ? [{ pass: awqPass.name, ...scaledFor }, step] : [step];
+}
 
 /** Bits of information in a weight. */
 export const bitsChoices = [32, 16, 8, 4, 3, 2] as const;
@@ -85,18 +118,14 @@ export interface BitsOptions {
 /** The recipe of a plain number of bits. RecipeError when groups are asked for where nothing is grouped. */
 export function recipeForBits(options: BitsOptions): readonly RecipeStep[] {
   const { bits, method = 'rtn', storedBits, groupSize, asymmetric, embeddingBits } = options;
-  const grouped = {
-    ...(storedBits === undefined ? {} : { storedBits }),
+  const groups = {
     ...(groupSize === undefined ? {} : { groupSize }),
     ...(asymmetric === undefined ? {} : { asymmetric }),
+  };
+  const others = {
+    ...(storedBits === undefined ? {} : { storedBits }),
     ...(embeddingBits === undefined ? {} : { embeddingBits }),
   };
-  if (!(method in methodPass)) {
-    throw new RecipeError(`there is no method "${String(method)}"`, {
-      where: 'method',
-      fix: `use one of ${methods.join(', ')}`,
-    });
-  }
   if (!bitsChoices.includes(bits)) {
     throw new RecipeError(`${String(bits)} bits cannot be stored`, {
       where: 'bits',
@@ -110,7 +139,12 @@ export function recipeForBits(options: BitsOptions): readonly RecipeStep[] {
         fix: 'leave it out, or store them in more',
       });
     }
-    return [{ pass: methodPass[method], bits, ...grouped }];
+    return methodSteps(method, { bits, ...groups }, (quantizer) => ({
+      pass: methodPass[quantizer],
+      bits,
+      ...groups,
+      ...others,
+    }));
   }
   if (method !== 'rtn') {
     throw new RecipeError(`${bits}-bit weights are plain floats, which "${method}" has nothing to do with`, {

@@ -8,6 +8,8 @@ export * from './metrics/divergence.js';
 export * from './metrics/metric.js';
 export * from './metrics/rouge-l.js';
 export * from './report/gate.js';
+export { reportStyle } from './report/html-style.js';
+export * from './report/markup.js';
 export * from './report/html-report.js';
 export * from './report/notes.js';
 export * from './report/quality-kept.js';

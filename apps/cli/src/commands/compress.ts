@@ -1,13 +1,19 @@
 import { Command } from 'commander';
+import type { BitsOptions, BudgetOptions, Sensitivity } from '@edgedesk/compress';
 import type { CalibrationFiles } from '@edgedesk/compress/node';
 import { RecipeError } from '@edgedesk/tensor';
 import { jsonOption, writeJson } from '../terminal/json.js';
 import type { JsonTarget } from '../terminal/json.js';
-import { wholeNumber } from '../terminal/numbers.js';
+import { byteSize } from '../terminal/byte-size.js';
+import { decimal, wholeNumber } from '../terminal/numbers.js';
 
 interface CompressOptions {
-  readonly bits: string;
-  readonly method: string;
+  readonly bits?: string;
+  readonly targetSize?: number;
+  readonly bitsPerWeight?: number;
+  readonly mixBits?: readonly number[];
+  readonly sensitivity?: string;
+  readonly method?: string;
   readonly calibration?: readonly string[];
   readonly calibrationTokens?: number;
   readonly embeddingBits?: string;
@@ -20,13 +26,32 @@ interface CompressOptions {
 
 const bitChoices = [32, 16, 8, 4, 3, 2] as const;
 const storedChoices = [8, 4, 2] as const;
-const methodChoices = ['rtn', 'search', 'gptq'] as const;
+const methodChoices = ['rtn', 'search', 'gptq', 'awq', 'awq+gptq'] as const;
 
 export function compressCommand(): Command {
   return new Command('compress')
     .description('Write a checkpoint as an artefact with fewer bits a weight')
     .argument('<model>', 'checkpoint folder in the Hugging Face layout, or a GGUF file')
-    .requiredOption('--bits <n>', `bits of information in a weight: ${bitChoices.join(', ')}`)
+    .option('--bits <n>', `bits of information in every weight: ${bitChoices.join(', ')}`)
+    .option(
+      '--target-size <size>',
+      'in place of --bits: each weight in the format that suits it, model and weights within this size (60MB)',
+      byteSize,
+    )
+    .option(
+      '--bits-per-weight <n>',
+      'the same, within this many stored bits a weight, scales and all (3.6)',
+      decimal(0.1, 32),
+    )
+    .option(
+      '--mix-bits <n...>',
+      'with a budget: bits that a weight may be given (default: 2 4 8)',
+      (text: string, before: readonly number[] = []) => [...before, wholeNumber(2, 8)(text)],
+    )
+    .option(
+      '--sensitivity <file>',
+      'with a budget: what `edgedesk sensitivity --json FILE` has measured before',
+    )
     .requiredOption('--out <folder>', 'folder to write; an earlier artefact there is replaced')
     .option(
       '--stored-bits <n>',
@@ -36,12 +61,12 @@ export function compressCommand(): Command {
     .option('--asymmetric', 'give each group a zero point too, with 8 and fewer bits')
     .option(
       '--method <name>',
-      'how 8 and fewer bits are found: rtn (rounding), search (scales by what the inputs matter) or gptq (best)',
-      'rtn',
+      'how 8 and fewer bits are found: rtn (rounding), search (scales by what the inputs matter), gptq (best), awq or ' +
+        'awq+gptq (scaled channels before search or gptq) (default: rtn, with a budget gptq)',
     )
     .option(
       '--calibration <file...>',
-      'rows for search and gptq to look at: dialogue like what the model will meet',
+      'rows for all methods but rtn, and for budgets, to look at: dialogue like what the model will meet',
     )
     .option('--calibration-tokens <n>', 'how much of them (default: 65536)', wholeNumber(1))
     .option(
@@ -56,7 +81,8 @@ Examples:
   edgedesk compress models/edgedesk-base --bits 4 --out out/int4
   edgedesk compress smollm2-135m-instruct.Q8_0.gguf --bits 4 --out out/smollm2
   edgedesk compress models/edgedesk-base --bits 4 --group 64 --asymmetric --out out/int4-g64a
-  edgedesk compress models/edgedesk-base --bits 4 --method gptq --calibration chats.jsonl --out out/gptq`,
+  edgedesk compress models/edgedesk-base --bits 4 --method gptq --calibration chats.jsonl --out out/gptq
+  edgedesk compress models/edgedesk-base --target-size 7MB --calibration chats.jsonl --out out/7mb`,
     )
     .action(compress);
 }
@@ -79,10 +105,10 @@ function parseMethod(text: string): (typeof methodChoices)[number] {
   });
 }
 
-/** RecipeError where only one of a method that looks at text and the text is there. */
-function calibrationOf(options: CompressOptions, method: string): CalibrationFiles | undefined {
+/** RecipeError where only one of something that looks at text and the text is there. */
+function calibrationOf(options: CompressOptions, looksAtText: string | null): CalibrationFiles | undefined {
   const { calibration, calibrationTokens } = options;
-  if (method === 'rtn') {
+  if (looksAtText === null) {
     if (calibration === undefined && calibrationTokens === undefined) return undefined;
     throw new RecipeError('rounding to nearest looks at no text', {
       where: calibration === undefined ? '--calibration-tokens' : '--calibration',
@@ -92,19 +118,82 @@ function calibrationOf(options: CompressOptions, method: string): CalibrationFil
   if (calibration !== undefined) {
     return { files: calibration, ...(calibrationTokens === undefined ? {} : { tokens: calibrationTokens }) };
   }
-  throw new RecipeError(`${method} looks at text, and no file was named`, {
+  throw new RecipeError(`${looksAtText} looks at text, and no file was named`, {
     where: '--calibration',
-    fix: 'name files of dialogue rows, or choose --method rtn',
+    fix: 'name files of dialogue rows, or choose --bits and --method rtn',
   });
 }
 
+/** What every weight gets, with `--bits`. */
+function uniformBits(options: CompressOptions, bits: string): BitsOptions {
+  const budgetOnly = options.mixBits === undefined ? options.sensitivity && '--sensitivity' : '--mix-bits';
+  if (budgetOnly !== undefined) {
+    throw new RecipeError('all weights get the same bits', {
+      where: budgetOnly,
+      fix: 'leave it out, or give --target-size or --bits-per-weight in place of --bits',
+    });
+  }
+  const { embeddingBits, storedBits, group, asymmetric } = options;
+  return {
+    bits: parseBits(bits, '--bits', bitChoices),
+    method: parseMethod(options.method ?? 'rtn'),
+    ...(embeddingBits === undefined
+      ? {}
+      : { embeddingBits: parseBits(embeddingBits, '--embedding-bits', bitChoices) }),
+    ...(storedBits === undefined
+      ? {}
+      : { storedBits: parseBits(storedBits, '--stored-bits', storedChoices) }),
+    ...(group === undefined ? {} : { groupSize: group }),
+    ...(asymmetric === undefined ? {} : { asymmetric }),
+  };
+}
+
+/** What all weights together may take, with `--target-size` or `--bits-per-weight`. */
+async function budgetFor(options: CompressOptions): Promise<BudgetOptions> {
+  const { targetSize, bitsPerWeight, mixBits, sensitivity, embeddingBits, storedBits, group, asymmetric } =
+    options;
+  if ((targetSize === undefined) === (bitsPerWeight === undefined)) {
+    throw new RecipeError('how small the model is to be was not said, or more than once', {
+      where: '--bits, --target-size, --bits-per-weight',
+      fix: 'give one of them',
+    });
+  }
+  const uniform = Object.entries({
+    '--embedding-bits': embeddingBits,
+    '--stored-bits': storedBits,
+    '--group': group,
+    '--asymmetric': asymmetric,
+  }).find(([, value]) => value !== undefined);
+  if (uniform) {
+    throw new RecipeError('with a budget each weight gets the format that suits it', {
+      where: uniform[0],
+      fix: 'leave it out, or give --bits in place of the budget',
+    });
+  }
+  return {
+    method: parseMethod(options.method ?? 'gptq'),
+    ...(targetSize === undefined ? {} : { targetBytes: targetSize }),
+    ...(bitsPerWeight === undefined ? {} : { bitsPerWeight }),
+    ...(mixBits === undefined ? {} : { mixBits }),
+    ...(sensitivity === undefined ? {} : { sensitivity: await sensitivityIn(sensitivity) }),
+  };
+}
+
+/** Read only where it is asked for: the package brings the solvers along. */
+async function sensitivityIn(file: string): Promise<Sensitivity> {
+  const { readSensitivity } = await import('@edgedesk/compress/node');
+  return readSensitivity(file);
+}
+
 async function compress(model: string, options: CompressOptions): Promise<void> {
-  const bits = parseBits(options.bits, '--bits', bitChoices);
-  const method = parseMethod(options.method);
-  const calibration = calibrationOf(options, method);
-  const embeddingBits =
-    options.embeddingBits && parseBits(options.embeddingBits, '--embedding-bits', bitChoices);
-  const storedBits = options.storedBits && parseBits(options.storedBits, '--stored-bits', storedChoices);
+  const isBudget =
+    options.bits === undefined || options.targetSize !== undefined || options.bitsPerWeight !== undefined;
+  if (isBudget && options.bits !== undefined) {
+    throw new RecipeError('a budget leaves the bits open', { where: '--bits', fix: 'leave it out' });
+  }
+  const bits = isBudget ? await budgetFor(options) : uniformBits(options, options.bits!);
+  const looksAtText = isBudget ? 'a budget' : bits.method === 'rtn' ? null : bits.method!;
+  const calibration = calibrationOf(options, looksAtText);
   const [{ compressWithProgress }, { locateModel }] = await Promise.all([
     import('../model/compress-model.js'),
     import('../model/locate-model.js'),
@@ -120,13 +209,8 @@ async function compress(model: string, options: CompressOptions): Promise<void> 
     {
       model: path,
       out: options.out,
-      bits,
-      method,
+      ...bits,
       ...(calibration === undefined ? {} : { calibration }),
-      ...(embeddingBits ? { embeddingBits } : {}),
-      ...(storedBits ? { storedBits } : {}),
-      ...(options.group === undefined ? {} : { groupSize: options.group }),
-      ...(options.asymmetric === undefined ? {} : { asymmetric: options.asymmetric }),
     },
     `Compressing ${model}`,
   );

@@ -1,17 +1,17 @@
 import { compress } from '@edgedesk/compress/node';
-import type { BitsOptions } from '@edgedesk/compress';
+import type { BitsOptions, BudgetOptions } from '@edgedesk/compress';
 import type { CalibrationFiles } from '@edgedesk/compress/node';
 import type { Manifest } from '@edgedesk/models';
 import { interruptible } from '../terminal/abort.js';
 import { formatBytes } from '../terminal/format.js';
 import { Progress } from '../terminal/progress.js';
 
-export interface CompressSettings extends BitsOptions {
+export type CompressSettings = (BitsOptions | BudgetOptions) & {
   /** Checkpoint folder or GGUF file. */
   readonly model: string;
   readonly out: string;
   readonly calibration?: CalibrationFiles;
-}
+};
 
 /**
  * Compresses a checkpoint with progress on stderr under `label`. Ctrl-C leaves nothing behind but the blocks that
@@ -39,7 +39,8 @@ export async function compressWithProgress(settings: CompressSettings, label: st
         },
         onSweep: ({ phase, done, total, roles, secondsLeft }) => {
           calibrated = true;
-          const what = phase === 'replay' ? 'taken over from before' : roles.join(', ');
+          const what =
+            phase === 'replay' ? 'taken over from before' : [phase, roles.join(', ')].join(' ').trim();
           progress.update(done, total, `block ${done + 1} of ${total}: ${what}`, secondsLeft ?? undefined);
         },
       }),

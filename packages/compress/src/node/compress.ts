@@ -9,6 +9,8 @@ import type { ExportProgress } from '../export/write-artefact.js';
 import { writeArtefact } from '../export/write-artefact.js';
 import { modelFromWeights } from '../model.js';
 import type { PassContext } from '../pass.js';
+import type { BudgetOptions } from '../recipe-for-budget.js';
+import { recipeForBudget } from '../recipe-for-budget.js';
 import type { BitsOptions, RecipeStep } from '../recipe.js';
 import { applyRecipe, needsCalibration, recipeForBits } from '../recipe.js';
 import type { SweepProgress } from '../sweep/sweep.js';
@@ -39,8 +41,9 @@ interface CommonOptions {
   readonly onSweep?: (progress: SweepProgress) => void;
 }
 
-/** A plain number of bits, or a recipe's steps. */
-export type CompressOptions = CommonOptions & (BitsOptions | { readonly recipe: readonly RecipeStep[] });
+/** A plain number of bits, a budget, or a recipe's steps. */
+export type CompressOptions = CommonOptions &
+  (BitsOptions | BudgetOptions | { readonly recipe: readonly RecipeStep[] });
 
 /**
  * Compresses the checkpoint `source` and writes it to `outDir`: all of it or, when anything fails, nothing.
@@ -50,7 +53,7 @@ export type CompressOptions = CommonOptions & (BitsOptions | { readonly recipe: 
  */
 export async function compress(options: CompressOptions): Promise<Manifest> {
   const { source, outDir, signal } = options;
-  const recipe = 'recipe' in options ? options.recipe : recipeForBits(options);
+  const recipe = recipeOf(options);
   checkCalibration(recipe, options.calibration);
   const checkpoint = await openSource(source);
   try {
@@ -76,6 +79,11 @@ export async function compress(options: CompressOptions): Promise<Manifest> {
   } finally {
     await checkpoint.weights.close();
   }
+}
+
+function recipeOf(options: CompressOptions): readonly RecipeStep[] {
+  if ('recipe' in options) return options.recipe;
+  return 'bits' in options ? recipeForBits(options) : recipeForBudget(options);
 }
 
 /** RecipeError when the recipe looks at text and there is none, or the other way round. */
@@ -113,7 +121,8 @@ async function passContext(
   };
 }
 
-async function openSource(source: string | FileStore): Promise<CheckpointOnDisk> {
+/** Opens a checkpoint; the caller closes its weights. */
+export async function openSource(source: string | FileStore): Promise<CheckpointOnDisk> {
   if (typeof source === 'string') return openCheckpoint(source);
   return { ...(await loadCheckpoint(source)), name: lastPart(source.name) };
 }

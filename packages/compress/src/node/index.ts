@@ -1,4 +1,5 @@
 export * from './calibration-files.js';
 export * from './compress.js';
 export * from './export-model.js';
+export * from './model-sensitivity.js';
 export * from './work-folder.js';

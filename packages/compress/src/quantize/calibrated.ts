@@ -11,19 +11,11 @@ import type { BlockAlgorithm, SweepContext, SweepResult } from '../sweep/sweep.j
 import { sweepBlocks } from '../sweep/sweep.js';
 import { factorHessian, gptq } from './gptq.js';
 import { roundToGrids } from './grid.js';
+import { importanceOf } from './importance.js';
 import { plainSlot } from './plain-slot.js';
 import { searchScales } from './scale-search.js';
 import type { QuantizeSettings } from './settings.js';
 import { formatOfWeight, quantizeSettings, recordedSettings } from './settings.js';
-
-/** Share of the mean added to each input's mean square, so that no weight is of no account on other text. */
-const importanceFloor = 0.01;
-
-/** How much each input of a layer matters, from its mean squares. */
-export function importanceOf(meanSquares: Float32Array): Float32Array {
-  const mean = meanSquares.reduce((sum, x) => sum + x, 0) / meanSquares.length;
-  return meanSquares.map((x) => (mean > 0 ? x + importanceFloor * mean : 1));
-}
 
 /** Rounding to nearest with scales that are searched for, each weight's error counted by its input's mean square. */
 export const scaleSearchPass = definePass({

@@ -11,6 +11,14 @@ const groupSize = z.literal([16, 32, 64, 128]);
 /** More named weights than the largest published decoders have. */
 const maxFormats = 2 ** 16;
 
+/** How one weight is to be stored. */
+export const weightFormat = z.strictObject({
+  bits: levelBits,
+  groupSize,
+  asymmetric: z.boolean().default(false),
+});
+export type WeightFormat = z.output<typeof weightFormat>;
+
 /** What the passes that quantize in groups have in common. */
 export const quantizeSettings = z.strictObject({
   /** Bits of information in a weight's level; 3 are stored in 4. */
@@ -34,8 +42,6 @@ export const quantizeSettings = z.strictObject({
 });
 
 export type QuantizeSettings = z.output<typeof quantizeSettings>;
-/** How one weight is to be stored. */
-export type WeightFormat = NonNullable<QuantizeSettings['formats']>[string];
 
 /** The narrowest container for levels of so many bits, no narrower than `least`. */
 export function nbitFormat(

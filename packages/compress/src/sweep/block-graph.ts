@@ -14,9 +14,11 @@ import type { Statistic } from './statistic.js';
  *   mlp             middle -> gated `[tokens, intermediate]`, the input of down
  *   output          middle, gated -> hidden of the next block
  *   mlpOutput       middle -> hidden of the next block, for when `gated` was not kept
+ *   block           hidden -> hidden of the next block, all at once
  *   headInput       hidden -> (input of the head)
  */
-export type Part = 'attentionInput' | 'attention' | 'mlpInput' | 'mlp' | 'output' | 'mlpOutput' | 'headInput';
+export type Part =
+  'attentionInput' | 'attention' | 'mlpInput' | 'mlp' | 'output' | 'mlpOutput' | 'block' | 'headInput';
 
 export interface PartShape {
   readonly batch: number;
@@ -46,10 +48,13 @@ export const rolesAfter = {
 function refuseUnlike({ modelType, local, outputNorms, embeddingScale }: DecoderConfig): void {
   const alike = local === undefined || local.layers.every((isLocal) => isLocal === local.layers[0]);
   if (alike && outputNorms !== true && (embeddingScale ?? 1) === 1) return;
-  throw new RecipeError(`methods that look at text do not run on ${modelType} with its local and global layers yet`, {
-    where: 'method',
-    fix: 'choose the method "rtn"',
-  });
+  throw new RecipeError(
+    `methods that look at text do not run on ${modelType} with its local and global layers yet`,
+    {
+      where: 'method',
+      fix: 'choose the method "rtn"',
+    },
+  );
 }
 
 /** Every weight of a block with its shape, by its name in layer 0. */
@@ -128,6 +133,14 @@ export function partModel(
       const gated =
         part === 'output' ? g.input(wire.gated, 'f32', [tokens, config.intermediateSize]) : gateUp(middle);
       finish(g.apply('add', [middle, ops.linear(gated, 0, 'down')], {}), null);
+      break;
+    }
+    case 'block': {
+      const hidden = residual(wire.hidden);
+      const normed = ops.norm(hidden, weightName.inputNorm(0));
+      const attended = ops.attention(ops.project(normed, 0, ['q', 'k', 'v']), 0);
+      const middle = g.apply('add', [hidden, ops.linear(attended, 0, 'o')], {});
+      finish(g.apply('add', [middle, ops.linear(gateUp(middle), 0, 'down')], {}), null);
       break;
     }
     case 'headInput':

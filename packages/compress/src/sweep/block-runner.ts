@@ -102,7 +102,7 @@ export class BlockRunner {
       const result = this.resultOf(part, batch);
       if (result) outputs[wire.result] = result;
       await session.runInto({ ...weightFeeds, ...this.feeds(wanted, batch) }, outputs);
-      if (part === 'mlpInput' || part === 'output' || part === 'mlpOutput') this.takeSpare(batch);
+      if (result?.data === this.spare) this.takeSpare(batch);
       for (let i = 0; i < size; i++) sum[i]! += partial[i]!;
     }
     if (statistic === null) return null;
@@ -157,6 +157,7 @@ export class BlockRunner {
       case 'mlpInput':
       case 'output':
       case 'mlpOutput':
+      case 'block':
         return this.residualTensor(this.spare);
       case 'attentionInput':
       case 'headInput':

@@ -3,6 +3,7 @@ import { linearRoles, weightName } from '@edgedesk/models';
 import type { Model } from '../model.js';
 import type { BlockRecord } from './block-record.js';
 import { decodeBlockRecord, encodeBlockRecord } from './block-record.js';
+import { fingerprintOf } from './fingerprint.js';
 import type { Workspace } from './workspace.js';
 
 /** Raise when the same inputs give other bytes. */
@@ -24,7 +25,7 @@ export class SolvedBlocks {
     settings: unknown,
     data: readonly (Float32Array | Int32Array)[],
   ) {
-    this.fingerprint = this.hash(JSON.stringify([sweepVersion, model.config, settings]), data);
+    this.fingerprint = fingerprintOf(sha256, JSON.stringify([sweepVersion, model.config, settings]), data);
   }
 
   /** Takes the next block's weights into account and returns its layers when the workspace has them. */
@@ -32,7 +33,7 @@ export class SolvedBlocks {
     layer: number,
     weights: ReadonlyMap<string, Float32Array>,
   ): Promise<ReadonlyMap<string, NBitLinear> | null> {
-    this.fingerprint = this.hash(this.fingerprint, weights.values());
+    this.fingerprint = fingerprintOf(this.sha256, this.fingerprint, weights.values());
     const record = await this.load(layer);
     if (record?.fingerprint !== this.fingerprint) return null;
     const fits = linearRoles.every((role) => {
@@ -59,14 +60,5 @@ export class SolvedBlocks {
   private async load(layer: number): Promise<BlockRecord | null> {
     const bytes = await this.workspace.read(`block-${layer}`);
     return bytes && decodeBlockRecord(bytes);
-  }
-
-  private hash(text: string, data: Iterable<Float32Array | Int32Array>): string {
-    const hash = this.sha256();
-    hash.update(new TextEncoder().encode(text));
-    for (const { buffer, byteOffset, byteLength } of data) {
-      hash.update(new Uint8Array(buffer, byteOffset, byteLength));
-    }
-    return hash.hex();
   }
 }

@@ -4,8 +4,9 @@ import type { OrtBackend } from '@edgedesk/tensor';
 import type { Calibration } from '../calibration/calibration.js';
 import type { Model } from '../model.js';
 import { denseWeight } from '../model.js';
-import { blockWeights, rolesAfter } from './block-graph.js';
+import { rolesAfter } from './block-graph.js';
 import { BlockRunner } from './block-runner.js';
+import { readBlock } from './read-block.js';
 import { SolvedBlocks } from './solved-blocks.js';
 import type { Statistic } from './statistic.js';
 import { meanSquare } from './statistic.js';
@@ -26,8 +27,11 @@ export type SolveLinear = (
 ) => Promise<NBitLinear>;
 
 export interface SweepProgress {
-  /** `replay` runs blocks that an earlier, interrupted sweep has solved. */
-  readonly phase: 'replay' | 'solve';
+  /**
+   * `replay` runs blocks that an earlier, interrupted sweep has solved; `measure` observes a model that it does not
+   * change.
+   */
+  readonly phase: 'replay' | 'solve' | 'measure';
   /** Blocks behind us. */
   readonly done: number;
   readonly total: number;
@@ -56,7 +60,8 @@ export interface SweepResult {
   readonly headInput: Float32Array;
 }
 
-const stages = ['attentionInput', 'attention', 'mlpInput', 'mlp'] as const;
+/** The parts of a block that linear layers follow, in order. */
+export const stages = ['attentionInput', 'attention', 'mlpInput', 'mlp'] as const;
 
 /**
  * Quantizes the linear layers of all blocks, first to last, each on what the layers before it, already quantized, hand on.
@@ -98,7 +103,7 @@ class Sweep<S> {
           const secondsLeft = solvedBlocks === 0 ? null : (solvedSeconds / solvedBlocks) * (total - layer);
           context.onProgress?.({ phase, done: layer, total, roles, secondsLeft });
         };
-        const weights = await this.readBlock(layer);
+        const weights = await readBlock(model, layer);
         const solved = await blocks.next(layer, weights);
         const where = `${model.name}, block ${layer}`;
         if (solved) {
@@ -161,17 +166,6 @@ class Sweep<S> {
     }
     await runner.finishBlock(weights, where);
     return linears;
-  }
-
-  /** The weights of a block by their names in layer 0. */
-  private async readBlock(layer: number): Promise<Map<string, Float32Array>> {
-    const weights = new Map<string, Float32Array>();
-    for (const name of blockWeights(this.model.config).keys()) {
-      const own = name.replace('model.layers.0.', `model.layers.${layer}.`);
-      const slot = this.model.linears.get(own);
-      weights.set(name, slot ? denseWeight(await slot.read()) : await this.model.readVector(own));
-    }
-    return weights;
   }
 
   private async headInput(runner: BlockRunner): Promise<Float32Array> {
