@@ -40,7 +40,6 @@ export async function assembleEngine(
   options: EngineOptions,
   load: (manifest: Manifest) => Promise<TokenModel>,
 ): Promise<Engine> {
-  const { maxConversations = 64, promptPiece = 64, chunkTokens } = options;
   const manifest = withinFirstContext(await readManifest(store));
   await checkSizes(store, manifest);
   // The model first: while it loads, its file and its packed weights are both in memory, which is the peak.
@@ -48,17 +47,28 @@ export async function assembleEngine(
   try {
     const tokenizer = await loadTokenizer(store);
     checkVocabulary(tokenizer, manifest, store.name);
-    return new TokenEngine(infoOf(manifest), tokenizer, {
-      model,
-      turns: new Turns(maxConversations),
-      promptPiece,
-      chunkTokens,
-      streamDecoder: () => tokenizer.streamDecoder({ skipSpecial: true }),
-    });
+    return engineOf(infoOf(manifest), tokenizer, model, options);
   } catch (error) {
     await model.release();
     throw error;
   }
+}
+
+/** Text and turns over a model that is loaded, which the engine owns from here on. */
+export function engineOf(
+  info: ModelInfo,
+  tokenizer: Tokenizer,
+  model: TokenModel,
+  options: EngineOptions = {},
+): Engine {
+  const { maxConversations = 64, promptPiece = 64, chunkTokens } = options;
+  return new TokenEngine(info, tokenizer, {
+    model,
+    turns: new Turns(maxConversations),
+    promptPiece,
+    chunkTokens,
+    streamDecoder: () => tokenizer.streamDecoder({ skipSpecial: true }),
+  });
 }
 
 /**

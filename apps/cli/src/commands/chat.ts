@@ -4,8 +4,11 @@ import type { ConversationOptions } from '../chat/conversation.js';
 import { environmentLanguage } from '../terminal/language.js';
 import type { Language } from '../terminal/language.js';
 import { decimal, wholeNumber } from '../terminal/numbers.js';
+import { engineOption } from '../model/engine-choice.js';
+import type { EngineName } from '../model/engine-choice.js';
 
 interface ChatOptions {
+  readonly engine: EngineName;
   readonly system?: string;
   readonly new: number;
   readonly temperature: number;
@@ -21,6 +24,7 @@ export function chatCommand(): Command {
   return new Command('chat')
     .description('Chat in the terminal; from a pipe, one question a line in and one answer a line out')
     .argument('<model>', 'artefact or checkpoint folder, or a GGUF file')
+    .addOption(engineOption())
     .option('--system <text>', 'instruction to the model')
     .option('--new <n>', 'longest reply in tokens', wholeNumber(1, 1_000_000), defaultNewTokens)
     .option('--temperature <t>', '0 takes the likeliest token each time', decimal(0, 2), 0)
@@ -45,7 +49,7 @@ Examples:
 
 async function chat(model: string, options: ChatOptions): Promise<void> {
   const { openModel } = await import('../model/open-model.js');
-  const engine = await openModel(model);
+  const engine = await openModel(model, {}, options.engine);
   const asked: ConversationOptions = {
     maxNewTokens: options.new,
     temperature: options.temperature,

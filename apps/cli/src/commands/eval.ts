@@ -3,8 +3,11 @@ import { environmentLanguage } from '../terminal/language.js';
 import { jsonOption, writeJson } from '../terminal/json.js';
 import type { JsonTarget } from '../terminal/json.js';
 import { wholeNumber } from '../terminal/numbers.js';
+import { engineOption } from '../model/engine-choice.js';
+import type { EngineName } from '../model/engine-choice.js';
 
 interface EvalOptions {
+  readonly engine: EngineName;
   readonly base?: string;
   readonly data: string[];
   readonly limit?: number;
@@ -24,6 +27,7 @@ export function evalCommand(): Command {
       'data files (.jsonl or .jsonl.gz): intent, chat, grounded, retrieval or text rows',
     )
     .option('--base <model>', 'the model before compression')
+    .addOption(engineOption())
     .option('--limit <n>', 'rows a file, drawn from all over it', wholeNumber(1))
     .option('--reply-tokens <n>', 'longest reply', wholeNumber(1, 100_000), 128)
     .option('--seed <n>', 'same seed, same rows', wholeNumber(0, 2 ** 31), 1)
@@ -45,6 +49,7 @@ async function evaluateModel(model: string, options: EvalOptions): Promise<void>
   const { evaluateArtefact } = await import('../model/evaluate-artefact.js');
   const report = await evaluateArtefact(model, {
     base: options.base,
+    engine: options.engine,
     files: options.data,
     limit: options.limit,
     replyTokens: options.replyTokens,

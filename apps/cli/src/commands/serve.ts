@@ -1,8 +1,11 @@
 import { Command } from 'commander';
 import { exitCode, Interrupted } from '../terminal/failure.js';
 import { wholeNumber } from '../terminal/numbers.js';
+import { engineOption } from '../model/engine-choice.js';
+import type { EngineName } from '../model/engine-choice.js';
 
 interface ServeOptions {
+  readonly engine: EngineName;
   readonly host: string;
   readonly port: number;
   readonly apiKey?: string;
@@ -18,6 +21,7 @@ export function serveCommand(): Command {
   return new Command('serve')
     .description("Answer over HTTP: OpenAI's API under /v1 and a chat page at /")
     .argument('<model>', 'artefact or checkpoint folder, or a GGUF file')
+    .addOption(engineOption())
     .option('--port <n>', 'port; 0 takes a free one', wholeNumber(0, 65535), 8080)
     .option('--host <address>', 'address to listen on; 0.0.0.0 opens the server to the network', '127.0.0.1')
     .option('--api-key <key>', 'ask for this key on /v1 (also from EDGEDESK_API_KEY)')
@@ -51,7 +55,7 @@ async function serve(model: string, options: ServeOptions): Promise<void> {
     import('../terminal/cleanup.js'),
   ]);
   const apiKey = options.apiKey ?? (process.env.EDGEDESK_API_KEY || undefined);
-  const engine = await openModel(model, { prefixCacheBytes: options.cache * 1e6 });
+  const engine = await openModel(model, { prefixCacheBytes: options.cache * 1e6 }, options.engine);
   const server = await startServer(engine, {
     host: options.host,
     port: options.port,

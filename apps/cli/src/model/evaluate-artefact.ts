@@ -5,10 +5,13 @@ import { readRowFiles } from '@edgedesk/eval/node';
 import { interruptible } from '../terminal/abort.js';
 import { Progress } from '../terminal/progress.js';
 import { speedOf } from './measure-speed.js';
-import { artefactOf, openArtefact } from './open-model.js';
+import type { EngineName } from './engine-choice.js';
+import { openRunnable, runnableOf } from './open-model.js';
 
 export interface EvaluationSettings {
   readonly base: string | undefined;
+  /** What runs both. */
+  readonly engine: EngineName;
   readonly files: readonly string[];
   readonly limit: number | undefined;
   readonly replyTokens: number;
@@ -20,10 +23,11 @@ export interface EvaluationSettings {
 /** Evaluates a MODEL argument, with progress on stderr. The data are read first: a bad row costs no time. */
 export async function evaluateArtefact(model: string, settings: EvaluationSettings): Promise<EvalReport> {
   const files = await readRowFiles(settings.files);
-  const folder = await artefactOf(model);
-  const baseFolder = settings.base === undefined ? undefined : await artefactOf(settings.base);
-  const engine = await openArtefact(folder);
-  const base = baseFolder === undefined ? undefined : await openArtefact(baseFolder);
+  const runnable = await runnableOf(model, settings.engine);
+  const runnableBase =
+    settings.base === undefined ? undefined : await runnableOf(settings.base, settings.engine);
+  const engine = await openRunnable(runnable);
+  const base = runnableBase === undefined ? undefined : await openRunnable(runnableBase);
   let report: EvalReport;
   const progress = new Progress('Evaluating');
   try {
@@ -48,5 +52,5 @@ export async function evaluateArtefact(model: string, settings: EvaluationSettin
     await base?.close();
   }
   if (!settings.speed) return report;
-  return { ...report, speed: await speedOf(folder) };
+  return { ...report, speed: await speedOf(runnable) };
 }

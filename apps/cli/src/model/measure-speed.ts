@@ -1,9 +1,8 @@
 import type { SpeedReport } from '@edgedesk/eval';
 import { measureSpeedInChild } from '@edgedesk/eval/node';
-import { readManifest } from '@edgedesk/models';
-import { openFolder } from '@edgedesk/tensor/node';
 import { interruptible } from '../terminal/abort.js';
 import { Progress } from '../terminal/progress.js';
+import { readModelFacts, type Runnable } from './open-model.js';
 
 export interface SpeedSettings {
   readonly promptTokens: number;
@@ -11,9 +10,9 @@ export interface SpeedSettings {
   readonly repeats: number;
 }
 
-/** Speed and peak memory of an artefact, in a process that does nothing else, with progress on stderr. */
-export async function measureArtefactSpeed(
-  folder: string,
+/** Speed and peak memory of a model, in a process that does nothing else, with progress on stderr. */
+export async function measureModelSpeed(
+  { engine, path }: Runnable,
   settings: SpeedSettings,
   label = 'Measuring speed',
 ): Promise<SpeedReport> {
@@ -22,7 +21,11 @@ export async function measureArtefactSpeed(
     return await interruptible((signal) =>
       measureSpeedInChild({
         ...settings,
-        opener: { module: import.meta.resolve('@edgedesk/runtime/node'), name: 'openEngine', args: [folder] },
+        opener: {
+          module: import.meta.resolve('@edgedesk/runtime/node'),
+          name: engine === 'llama.cpp' ? 'openLlamaEngine' : 'openEngine',
+          args: [path],
+        },
         onProgress: (done, total) => progress.update(done, total),
         signal,
       }),
@@ -36,9 +39,9 @@ export async function measureArtefactSpeed(
 const usual = { promptTokens: 256, newTokens: 64, repeats: 3 };
 
 /** Speed figures to stand beside an evaluation; shorter texts for a model with a small context. */
-export async function speedOf(folder: string, label?: string): Promise<SpeedReport> {
-  const { config } = await readManifest(openFolder(folder));
-  const promptTokens = Math.min(usual.promptTokens, Math.floor(config.contextLength / 2));
-  const newTokens = Math.min(usual.newTokens, Math.floor(config.contextLength / 4));
-  return measureArtefactSpeed(folder, { ...usual, promptTokens, newTokens }, label);
+export async function speedOf(model: Runnable, label?: string): Promise<SpeedReport> {
+  const { contextLength } = await readModelFacts(model);
+  const promptTokens = Math.min(usual.promptTokens, Math.floor(contextLength / 2));
+  const newTokens = Math.min(usual.newTokens, Math.floor(contextLength / 4));
+  return measureModelSpeed(model, { ...usual, promptTokens, newTokens }, label);
 }

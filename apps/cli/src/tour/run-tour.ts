@@ -72,7 +72,7 @@ export async function runTour({ model = shipped, out, rows, language }: TourSett
     const { name, path } = models[index]!;
     measured.push({
       ...report,
-      speed: await speedOf(path, texts.measuring(name)),
+      speed: await speedOf({ engine: 'onnxruntime', path }, texts.measuring(name)),
     });
   }
   const html = join(out, 'report.html');

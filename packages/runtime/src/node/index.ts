@@ -1,1 +1,2 @@
 export * from './open-engine.js';
+export { openLlamaEngine } from './llama/open-llama-engine.js';
