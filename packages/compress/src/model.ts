@@ -1,5 +1,12 @@
-import type { DecoderConfig, Linear, LinearFormat, ProvenanceStep, WeightSource } from '@edgedesk/models';
-import { checkWeights, toDense, weightShapes } from '@edgedesk/models';
+import type {
+  DecoderConfig,
+  Linear,
+  LinearFormat,
+  ProvenanceStep,
+  TrainedGrid,
+  WeightSource,
+} from '@edgedesk/models';
+import { checkWeights, readTrainedGrid, toDense, weightShapes } from '@edgedesk/models';
 import { CheckpointError, elementCount } from '@edgedesk/tensor';
 
 /** A linear weight of a model, read (and computed) when asked for. */
@@ -21,6 +28,8 @@ export interface Model {
   readonly linears: ReadonlyMap<string, LinearSlot>;
   /** A norm or bias. */
   readVector(name: string): Promise<Float32Array>;
+  /** The grid that the checkpoint's matrix was trained on; null when on none. */
+  readonly readGrid?: ((weight: string) => Promise<TrainedGrid | null>) | undefined;
   /** How this model came about, oldest first. */
   readonly provenance: readonly ProvenanceStep[];
 }
@@ -51,6 +60,7 @@ export function modelFromWeights(name: string, config: DecoderConfig, weights: W
     config,
     linears,
     readVector: (weight) => readFinite(name, weights, weight),
+    readGrid: (weight) => readTrainedGrid(weights, weight, name),
     provenance: [{ step: 'checkpoint', settings: { name } }],
   };
 }
