@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,6 +14,7 @@ import { toDense } from '../linear/to-dense.js';
 import { randomWeights, tinyConfig } from './decoder.case.js';
 import { decoder } from './decoder.js';
 import { expandLowering, logitsHead } from './expand.js';
+import { referenceConfigs, referenceWeight } from './reference.case.js';
 import { writeWeights } from './fuse-data.js';
 import { fuseDecoder } from './fuse.js';
 
@@ -26,6 +28,8 @@ interface Case {
   readonly name: string;
   readonly config: DecoderConfig;
   readonly format: (weight: string) => LinearFormat;
+  /** @default random ones */
+  readonly weights?: ReadonlyMap<string, Float32Array<ArrayBuffer>>;
 }
 
 /** Sizes that ONNX Runtime's kernels take: half of what is rotated is a multiple of 8. */
@@ -79,8 +83,8 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true }));
 
 /** The case's linear weights as values and all its weights as numbers. */
-function makeWeights({ config, format }: Case) {
-  const dense = randomWeights(config);
+function makeWeights({ config, format, weights }: Case) {
+  const dense = new Map(weights ?? randomWeights(config));
   const linears = new Map<string, Linear>();
   let seed = 1;
   for (const [name, shape] of weightShapes(config)) {
@@ -237,6 +241,23 @@ describe.each(cases)('$name', (example) => {
     await session.release();
   });
 });
+
+const reference = JSON.parse(
+  readFileSync(new URL('fixtures/reference-logits.json', import.meta.url), 'utf8'),
+) as { tokens: number[]; models: Record<string, number[][]> };
+
+/** Those of the references whose heads ONNX Runtime's attention takes. */
+it.each(['llama-untied', 'qwen3-qk-norm', 'llama-llama3', 'gemma3'])(
+  'fused, %s has the logits of transformers in float64',
+  async (label) => {
+    const config = referenceConfigs[label]!;
+    const weights = new Map([...weightShapes(config)].map(([name, shape]) => [name, referenceWeight(name, shape)]));
+    const session = await fusedSession({ name: label, config, format: () => f32, weights }, 1);
+    const { logits } = await step(session, reference.tokens, emptyCache(config));
+    expect(deviation(logits.data as Float32Array, Float32Array.from(reference.models[label]!.flat()))).toBeLessThan(2e-5);
+    await session.release();
+  },
+);
 
 it('takes the other frequencies of LongRoPE once the text is longer than the first context', async () => {
   const example: Case = { name: 'long', config: phi(8), format: () => f32 };

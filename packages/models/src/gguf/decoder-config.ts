@@ -3,16 +3,21 @@ import type { DecoderConfig } from '../config.js';
 import { parseConfig } from '../parse-config.js';
 import { type Metadata, shortestReal } from './metadata.js';
 import type { GgufContainer } from './read-container.js';
+import { type RopeDivisors, ropeJson } from './rope-metadata.js';
 import type { SpecialIds } from './special-ids.js';
 
 /** llama.cpp's architectures that our decoder computes; Mistral's models are `llama` there. */
-const architectures = ['llama', 'qwen2', 'qwen3'] as const;
+const architectures = ['llama', 'qwen2', 'qwen3', 'gemma3', 'phi3'] as const;
 
 /**
  * The decoder that a GGUF file describes, checked by the same rules as a Hugging Face `config.json`. CheckpointError
  * naming the metadata key when one is missing or asks for something that our decoder does not compute.
  */
-export function decoderConfig({ metadata, tensors }: GgufContainer, ids: SpecialIds): DecoderConfig {
+export function decoderConfig(
+  { metadata, tensors }: GgufContainer,
+  ids: SpecialIds,
+  divisors: RopeDivisors,
+): DecoderConfig {
   const { where } = metadata;
   const named = metadata.text('general.architecture');
   const architecture = architectures.find((known) => known === named);
@@ -42,7 +47,8 @@ export function decoderConfig({ metadata, tensors }: GgufContainer, ids: Special
   const context = count('context_length');
   refuseUnsupported(metadata, key, headDim, context);
   const json = {
-    model_type: architecture,
+    ...familyJson(metadata, key, { hiddenSize, headCount, headDim }),
+    model_type: architecture === 'gemma3' ? 'gemma3_text' : architecture,
     vocab_size: embedding.shape[0],
     hidden_size: hiddenSize,
     intermediate_size: count('feed_forward_length'),
@@ -52,6 +58,9 @@ export function decoderConfig({ metadata, tensors }: GgufContainer, ids: Special
     head_dim: headDim,
     max_position_embeddings: context,
     rope_theta: shortestReal(metadata.real(key('rope.freq_base')) ?? 10_000),
+    rope_scaling: ropeJson(metadata, key, divisors),
+    original_max_position_embeddings: metadata.count(key('rope.scaling.original_context_length')),
+    partial_rotary_factor: (metadata.count(key('rope.dimension_count')) ?? headDim) / headDim,
     rms_norm_eps: shortestReal(
       required('attention.layer_norm_rms_epsilon', metadata.real(key('attention.layer_norm_rms_epsilon'))),
     ),
@@ -62,6 +71,32 @@ export function decoderConfig({ metadata, tensors }: GgufContainer, ids: Special
   };
   return parseConfig(json, undefined, where);
 }
+
+/** What only Gemma 3 and Phi-3 have, as transformers writes it. */
+function familyJson(
+  metadata: Metadata,
+  key: (name: string) => string,
+  { hiddenSize, headCount, headDim }: { hiddenSize: number; headCount: number; headDim: number },
+): Record<string, unknown> {
+  const architecture = key('');
+  // Phi-3's files say 0 for none.
+  const window = metadata.countOfEveryLayer(key('attention.sliding_window')) || null;
+  if (architecture === 'phi3.') return { sliding_window: window };
+  if (architecture !== 'gemma3.') return {};
+  const layers = metadata.count(key('block_count'));
+  const local = metadata.real(key('rope.freq_base_swa'));
+  return {
+    hidden_activation: 'gelu_pytorch_tanh',
+    sliding_window: window,
+    sliding_window_pattern: metadata.count(key('attention.sliding_window_pattern')) ?? 6,
+    rope_local_base_freq: local === undefined ? 10_000 : shortestReal(local),
+    // llama.cpp knows the 27B by its layers: it alone scales by the width of a head's share, not of a head.
+    query_pre_attn_scalar: layers === largestGemmaLayers ? hiddenSize / headCount : headDim,
+  };
+}
+
+/** Layers of Gemma 3 27B. */
+export const largestGemmaLayers = 62;
 
 /** A file of a split model holds a part of the tensors; an adapter or projector holds no decoder. */
 function refuseUnfinished(metadata: Metadata): void {
@@ -91,25 +126,28 @@ function refuseUnsupported(
       fix: 'use a model without it',
     });
   };
-  const scaling = metadata.text(key('rope.scaling.type')) ?? 'none';
-  if (scaling !== 'none') refuse('rope.scaling.type', 'scaled rotary positions are not supported');
-  const factor = metadata.real(key('rope.scale_linear')) ?? metadata.real(key('rope.scaling.factor')) ?? 1;
-  if (factor !== 1 && factor !== 0) refuse('rope.scaling.factor', 'scaled rotary positions are not supported');
-  if ((metadata.count(key('rope.dimension_count')) ?? headDim) !== headDim) {
-    refuse('rope.dimension_count', 'partly rotated heads are not supported');
+  const architecture = key('');
+  const isPhi = architecture === 'phi3.';
+  const isGemma = architecture === 'gemma3.';
+  const rotated = metadata.count(key('rope.dimension_count')) ?? headDim;
+  if (rotated > headDim || (rotated !== headDim && !isPhi)) {
+    refuse('rope.dimension_count', 'partly rotated heads are not supported in this family');
   }
   if ((metadata.count(key('attention.value_length')) ?? headDim) !== headDim) {
     refuse('attention.value_length', 'values of another size than keys are not supported');
   }
   if ((metadata.count(key('expert_count')) ?? 0) > 0) refuse('expert_count', 'mixtures of experts are not supported');
   const window = metadata.countOfEveryLayer(key('attention.sliding_window')) ?? 0;
-  if (window > 0 && window < context) {
-    refuse('attention.sliding_window', 'attention over a sliding window is not supported');
+  if (window > 0 && window < context && !isPhi && !isGemma) {
+    refuse('attention.sliding_window', 'attention over a sliding window is not supported in this family');
   }
   if (metadata.flag(key('attention.causal')) === false) refuse('attention.causal', 'only causal attention is supported');
   const scale = metadata.real(key('attention.scale')) ?? 0;
   if (scale !== 0 && Math.abs(scale * Math.sqrt(headDim) - 1) > 1e-5) {
     refuse('attention.scale', 'only the usual scale of attention is supported');
+  }
+  for (const name of ['final_logit_softcapping', 'attn_logit_softcapping']) {
+    if ((metadata.real(key(name)) ?? 0) !== 0) refuse(name, 'capped logits are not supported');
   }
   for (const name of ['logit_scale', 'embedding_scale', 'residual_scale']) {
     const value = metadata.real(key(name)) ?? 0;

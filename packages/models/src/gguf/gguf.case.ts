@@ -16,3 +16,21 @@ export const ggufReference = JSON.parse(
 export function ggufFixture(name: string): Uint8Array<ArrayBuffer> {
   return Uint8Array.from(readFileSync(new URL(`fixtures/${name}.gguf`, import.meta.url)));
 }
+
+/** Of Gemma 3, Phi-3 and Llama 3.1; see `fixtures/make-architectures.py`. */
+export interface ArchitectureReference {
+  /** Ids of the byte-level vocabulary of `llama.gguf`, its text cut as GPT-4o's tokenizer does. */
+  readonly gpt4o: {
+    readonly texts: readonly string[];
+    readonly tokenized: readonly { readonly plain: number[]; readonly special: number[] }[];
+  };
+  readonly texts: readonly string[];
+  readonly tokenized: Readonly<Record<string, readonly { readonly plain: number[]; readonly special: number[] }[]>>;
+  readonly decoders: GgufReference['decoders'];
+  /** Phi-3 in a context beyond its first. */
+  readonly long: GgufReference['decoders'][string];
+}
+
+export const architectureReference = JSON.parse(
+  readFileSync(new URL('fixtures/architectures.json', import.meta.url), 'utf8'),
+) as ArchitectureReference;

@@ -66,6 +66,12 @@ export class Metadata {
     return this.fail(key, 'a list of 32-bit integers');
   }
 
+  reals(key: string): Float32Array | undefined {
+    const value = this.values.get(key);
+    if (value === undefined || value instanceof Float32Array) return value;
+    return this.fail(key, 'a list of 32-bit reals');
+  }
+
   private fail(key: string, expected: string): never {
     throw new CheckpointError(`the metadata value \`${key}\` is not ${expected}`, {
       where: this.where,

@@ -128,7 +128,8 @@ describe('tokenizer', () => {
   });
 
   it.each([
-    ['tokenizer.ggml.model', 'llama', /kind `llama`; only byte-level BPE/],
+    ['tokenizer.ggml.model', 't5', /kind `t5`; only byte-level BPE/],
+    ['tokenizer.ggml.model', 'llama', /`tokenizer.ggml.scores` is missing/],
     ['tokenizer.ggml.pre', 'klingon', /the pre-tokenizer `klingon` is not supported/],
     ['tokenizer.ggml.token_type', Int32Array.of(1), /1 token types for 464 tokens/],
     ['tokenizer.ggml.tokens', ['a', 'a'], /token types for 2 tokens/],

@@ -4,6 +4,7 @@ import { createTokenizer } from '../tokenizer/create-tokenizer.js';
 import { decoderConfig } from './decoder-config.js';
 import { ggufWeights } from './gguf-weights.js';
 import { ggufMagic, readContainer } from './read-container.js';
+import { readRopeDivisors } from './rope-metadata.js';
 import { readTokenizer, tokenizerFiles } from './tokenizer-files.js';
 
 /**
@@ -14,7 +15,7 @@ export async function openGguf(source: ByteSource): Promise<Checkpoint> {
   try {
     const container = await readContainer(source);
     const parts = readTokenizer(container.metadata);
-    const config = decoderConfig(container, parts.ids);
+    const config = decoderConfig(container, parts.ids, await readRopeDivisors(source, container));
     const { json, chatTemplate, namedTokens, ids } = parts;
     const tokenizer = createTokenizer({ json, chatTemplate, namedTokens, where: source.name });
     if (tokenizer.vocabSize > config.vocabSize) {
@@ -27,7 +28,7 @@ export async function openGguf(source: ByteSource): Promise<Checkpoint> {
       config,
       tokenizer,
       tokenizerFiles: tokenizerFiles(parts, config.contextLength),
-      weights: await ggufWeights(source, container, config),
+      weights: ggufWeights(source, container, config),
       generation: { bos_token_id: ids.bos, eos_token_id: [...ids.ends], pad_token_id: ids.pad },
     };
   } catch (error) {

@@ -66,6 +66,22 @@ const families: Readonly<Record<string, PreTokenization>> = {
     ignoreMerges: true,
     addBos: true,
   },
+  /** GPT-4o's, which Phi-4-mini has: words as `tekken`'s, with contractions behind them and three digits in a piece. */
+  gpt4o: {
+    ...plain,
+    preTokenizer: sequence(
+      split(
+        [
+          `[^\\r\\n\\p{L}\\p{N}]?${upper}*${lower}+${contractions}?`,
+          `[^\\r\\n\\p{L}\\p{N}]?${upper}+${lower}*${contractions}?`,
+          '\\p{N}{1,3}',
+          ' ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*',
+          '\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+',
+        ].join('|'),
+      ),
+      byteLevel(false),
+    ),
+  },
   /** Of files that say nothing: llama.cpp's guess, which the model may not have been trained with. */
   default: {
     ...plain,
@@ -89,6 +105,7 @@ const familyOf: ReadonlyMap<string, string> = new Map(
     qwen2: ['qwen2'],
     oneDigit: ['stablelm2', 'deepseek-r1-qwen', 'megrez', 'hunyuan'],
     tekken: ['tekken'],
+    gpt4o: ['gpt-4o'],
     default: ['default'],
   }).flatMap(([family, names]) => names.map((name) => [name, family] as const)),
 );
@@ -130,6 +147,7 @@ const nameOf: readonly (readonly [family: string, name: string])[] = [
   ['threeDigits', 'dbrx'],
   ['qwen2', 'qwen2'],
   ['tekken', 'tekken'],
+  ['gpt4o', 'gpt-4o'],
   ['default', 'default'],
 ];
 

@@ -1,4 +1,12 @@
-import { type DecoderConfig, type LinearRole, linearRoles, weightName } from '../config.js';
+import {
+  type DecoderConfig,
+  feedForwardNorm,
+  type LinearRole,
+  linearRoles,
+  weightName,
+  weightShapes,
+} from '../config.js';
+import type { StoredWeight } from '../checkpoint/stored-weights.js';
 
 const roleName: Readonly<Record<LinearRole, string>> = {
   q: 'attn_q',
@@ -10,8 +18,22 @@ const roleName: Readonly<Record<LinearRole, string>> = {
   down: 'ffn_down',
 };
 
-/** llama.cpp's name of each weight, by the checkpoint's. */
-export function ggufNames(config: DecoderConfig): ReadonlyMap<string, string> {
+/** Phi-3's: q, k and v by rows, then gate and up. */
+const jointName: typeof roleName = { ...roleName, q: 'attn_qkv', k: 'attn_qkv', v: 'attn_qkv', gate: 'ffn_up' };
+
+/** Every weight's tensor of a GGUF file, in checkpoint order; Phi-3 has joint ones there, too. */
+export function ggufLayout(config: DecoderConfig): readonly StoredWeight[] {
+  const names = ggufNames(config);
+  const parts = new Map<string, string[]>();
+  for (const weight of weightShapes(config).keys()) {
+    const name = names.get(weight)!;
+    parts.set(name, [...(parts.get(name) ?? []), weight]);
+  }
+  return [...parts].map(([name, weights]) => ({ name, parts: weights, offset: 0 }));
+}
+
+/** llama.cpp's name of each weight, by ours. */
+function ggufNames(config: DecoderConfig): ReadonlyMap<string, string> {
   const names = new Map<string, string>([
     [weightName.embedding, 'token_embd.weight'],
     [weightName.finalNorm, 'output_norm.weight'],
@@ -20,8 +42,13 @@ export function ggufNames(config: DecoderConfig): ReadonlyMap<string, string> {
   for (let layer = 0; layer < config.layerCount; layer++) {
     const block = `blk.${layer}`;
     names.set(weightName.inputNorm(layer), `${block}.attn_norm.weight`);
-    names.set(weightName.postAttentionNorm(layer), `${block}.ffn_norm.weight`);
-    for (const role of linearRoles) names.set(weightName.linear(layer, role), `${block}.${roleName[role]}.weight`);
+    if (config.outputNorms) {
+      names.set(weightName.postAttentionNorm(layer), `${block}.post_attention_norm.weight`);
+      names.set(weightName.postFeedForwardNorm(layer), `${block}.post_ffw_norm.weight`);
+    }
+    names.set(feedForwardNorm(config, layer), `${block}.ffn_norm.weight`);
+    const joint = config.modelType === 'phi3' ? jointName : roleName;
+    for (const role of linearRoles) names.set(weightName.linear(layer, role), `${block}.${joint[role]}.weight`);
     if (config.qkvBias) {
       for (const role of ['q', 'k', 'v'] as const) {
         names.set(weightName.bias(layer, role), `${block}.${roleName[role]}.bias`);

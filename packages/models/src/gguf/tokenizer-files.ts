@@ -1,27 +1,15 @@
 import { CheckpointError } from '@edgedesk/tensor';
-import type { NamedTokens } from '../tokenizer/chat-template.js';
-import type { AddedTokenJson, StageJson, TokenizerJson } from '../tokenizer/tokenizer-json.js';
+import type { AddedTokenJson, TokenizerJson } from '../tokenizer/tokenizer-json.js';
 import { tokenizerLimits } from '../tokenizer/tokenizer-json.js';
 import type { Metadata } from './metadata.js';
 import { preTokenization } from './pre-tokenizers.js';
-import { type SpecialIds, specialIds } from './special-ids.js';
-
-/** A tokenizer rebuilt from metadata. */
-export interface GgufTokenizer {
-  readonly json: TokenizerJson;
-  readonly chatTemplate: string | null;
-  readonly namedTokens: NamedTokens;
-  readonly ids: SpecialIds;
-}
-
-/** llama.cpp's token types. */
-export const tokenType = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5 } as const;
-/** What the converter writes for rows of the embedding that no token has. */
-const padding = /^\[PAD\d+\]$/;
+import { readSentencePiece } from './sentencepiece.js';
+import { specialIds } from './special-ids.js';
+import { addedToken, beginWith, type GgufTokenizer, named, padding, tokenType, type Vocabulary } from './tokenizer-parts.js';
 
 /**
- * The tokenizer in a file's metadata as a `tokenizer.json`, for byte-level BPE (`gpt2`). CheckpointError for other kinds,
- * and when lists are missing or do not fit each other.
+ * The tokenizer in a file's metadata as a `tokenizer.json`, for byte-level BPE (`gpt2`) and SentencePiece's BPE (`llama`).
+ * CheckpointError for other kinds, and when lists are missing or do not fit each other.
  */
 export function readTokenizer(metadata: Metadata): GgufTokenizer {
   const { where } = metadata;
@@ -29,17 +17,26 @@ export function readTokenizer(metadata: Metadata): GgufTokenizer {
     throw new CheckpointError(message, { where, fix });
   };
   const kind = metadata.text('tokenizer.ggml.model');
-  if (kind !== 'gpt2') {
+  if (kind !== 'gpt2' && kind !== 'llama') {
     const shown = kind === undefined ? 'no tokenizer' : `a tokenizer of the kind \`${kind.slice(0, 80)}\``;
-    return fail(`the file has ${shown}; only byte-level BPE (\`gpt2\`) is supported`, 'use the Hugging Face checkpoint');
+    return fail(
+      `the file has ${shown}; only byte-level BPE (\`gpt2\`) and SentencePiece's (\`llama\`) are supported`,
+      'use the Hugging Face checkpoint',
+    );
   }
   const tokens = metadata.texts('tokenizer.ggml.tokens') ?? fail('`tokenizer.ggml.tokens` is missing');
-  const merges = metadata.texts('tokenizer.ggml.merges') ?? fail('`tokenizer.ggml.merges` is missing');
   const types = metadata.integers('tokenizer.ggml.token_type');
   if (tokens.length > tokenizerLimits.maxVocab) fail(`the vocabulary has ${tokens.length} tokens`);
   if (types !== undefined && types.length !== tokens.length) {
     fail(`there are ${types.length} token types for ${tokens.length} tokens`);
   }
+  if (kind === 'llama') return readSentencePiece(metadata, { tokens, types, fail });
+  return readByteLevel(metadata, { tokens, types, fail });
+}
+
+function readByteLevel(metadata: Metadata, { tokens, types, fail }: Vocabulary): GgufTokenizer {
+  const { where } = metadata;
+  const merges = metadata.texts('tokenizer.ggml.merges') ?? fail('`tokenizer.ggml.merges` is missing');
   const pre = preTokenization(metadata.text('tokenizer.ggml.pre'), where);
   const ids = specialIds(metadata, tokens, pre.addBos);
 
@@ -102,16 +99,6 @@ export function tokenizerFiles(tokenizer: GgufTokenizer, contextLength: number):
   ]);
 }
 
-const addedToken = (id: number, content: string, special: boolean): AddedTokenJson => ({
-  id,
-  content,
-  single_word: false,
-  lstrip: false,
-  rstrip: false,
-  normalized: false,
-  special,
-});
-
 /** The vocabulary with those added tokens that merges make, too: otherwise added tokens are no part of it. */
 function withMerged(
   vocab: ReadonlyMap<string, number>,
@@ -128,30 +115,6 @@ function withMerged(
     }
   }
   return all;
-}
-
-/** Puts the token that begins every text in front, where the transformers libraries do. */
-function beginWith(token: string, id: number): StageJson {
-  const begin = { SpecialToken: { id: token, type_id: 0 } };
-  const text = (name: string, typeId: number) => ({ Sequence: { id: name, type_id: typeId } });
-  return {
-    type: 'TemplateProcessing',
-    single: [begin, text('A', 0)],
-    pair: [begin, text('A', 0), { SpecialToken: { id: token, type_id: 1 } }, text('B', 1)],
-    special_tokens: { [token]: { id: token, ids: [id], tokens: [token] } },
-  };
-}
-
-function named(tokens: readonly string[], ids: SpecialIds): NamedTokens {
-  const result: Partial<Record<keyof NamedTokens, string>> = {};
-  const name = (role: keyof NamedTokens, id: number | null | undefined): void => {
-    if (id !== null && id !== undefined) result[role] = tokens[id]!;
-  };
-  name('bos_token', ids.bos);
-  name('eos_token', ids.ends[0]);
-  name('pad_token', ids.pad);
-  name('unk_token', ids.unknown);
-  return result;
 }
 
 function pretty(value: unknown): string {

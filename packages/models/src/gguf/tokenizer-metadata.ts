@@ -6,7 +6,7 @@ import { parseTokenizerJson, type TokenizerJson } from '../tokenizer/tokenizer-j
 import type { MetadataEntry } from './encode-metadata.js';
 import { preTokenizerName } from './pre-tokenizers.js';
 import { endTexts, turnEndTexts } from './special-ids.js';
-import { tokenType } from './tokenizer-files.js';
+import { tokenType } from './tokenizer-parts.js';
 
 /**
  * A checkpoint's tokenizer as llama.cpp reads it: the inverse of `readTokenizer`. Rows of the embedding that no token has

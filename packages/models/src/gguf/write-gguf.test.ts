@@ -6,6 +6,9 @@ import { type DecoderConfig, weightName, weightShapes } from '../config.js';
 import type { DecoderWeights, StoredLinear } from '../linear/decoder-weights.js';
 import { formatOf, type Linear, type NBitFormat } from '../linear/linear.js';
 import { toDense } from '../linear/to-dense.js';
+import { randomWeights } from '../decoder/decoder.case.js';
+import type { RopeScaling } from '../rotary/rope-scaling.js';
+import { rotationOf } from '../rotary/rotation.js';
 import { ggufFixture, ggufReference } from './gguf.case.js';
 import { openGguf } from './open-gguf.js';
 import { readContainer } from './read-container.js';
@@ -109,8 +112,8 @@ describe('metadata', () => {
       'general.architecture', 'general.type', 'general.name', 'general.quantized_by', 'general.file_type',
       'general.quantization_version', 'llama.vocab_size', 'llama.context_length', 'llama.embedding_length',
       'llama.feed_forward_length', 'llama.block_count', 'llama.attention.head_count', 'llama.attention.head_count_kv',
-      'llama.attention.key_length', 'llama.attention.value_length', 'llama.rope.dimension_count',
-      'llama.attention.layer_norm_rms_epsilon', 'llama.rope.freq_base', 'tokenizer.ggml.model', 'tokenizer.ggml.pre',
+      'llama.attention.key_length', 'llama.attention.value_length',
+      'llama.attention.layer_norm_rms_epsilon', 'llama.rope.dimension_count', 'llama.rope.freq_base', 'tokenizer.ggml.model', 'tokenizer.ggml.pre',
       'tokenizer.ggml.tokens', 'tokenizer.ggml.token_type', 'tokenizer.ggml.merges', 'tokenizer.ggml.add_bos_token',
       'tokenizer.ggml.bos_token_id', 'tokenizer.ggml.eos_token_id', 'tokenizer.ggml.eot_token_id',
       'tokenizer.ggml.padding_token_id', 'tokenizer.chat_template',
@@ -124,6 +127,72 @@ describe('metadata', () => {
     expect(metadata.real('llama.rope.freq_base')).toBe(50000);
     expect([metadata.count('tokenizer.ggml.eos_token_id'), metadata.count('tokenizer.ggml.eot_token_id')]).toEqual([2, 2]);
     expect([...tensors.keys()].sort()).toEqual([...source.tensors.keys()].filter((n) => n !== 'rope_freqs.weight').sort());
+  });
+});
+
+describe('families of their own metadata, written and read again', () => {
+  const base: DecoderConfig = {
+    modelType: 'llama', vocabSize: 464, hiddenSize: 32, intermediateSize: 48, layerCount: 6, headCount: 4, kvHeadCount: 2,
+    headDim: 8, contextLength: 64, ropeTheta: 10_000, normEpsilon: 1e-5, tiedEmbedding: true, qkvBias: false, qkNorm: false,
+    bosTokenId: 1, eosTokenIds: [2, 0], padTokenId: 0,
+  }; // prettier-ignore
+  const phi: DecoderConfig = {
+    ...base,
+    modelType: 'phi3',
+    rotaryDim: 6,
+    ropeScaling: { kind: 'longrope', shortFactors: [1, 1.25, 2], longFactors: [1.5, 4, 7], originalContext: 16, magnitude: 1.125 },
+    local: { window: 32, layers: new Array<boolean>(6).fill(true) },
+    tiedEmbedding: false,
+  };
+  const gemma: DecoderConfig = {
+    ...base,
+    modelType: 'gemma3_text',
+    qkNorm: true,
+    headDim: 16,
+    ropeScaling: { kind: 'linear', factor: 8 },
+    local: { window: 16, layers: [true, true, true, true, true, false], ropeTheta: 500 },
+    embeddingScale: Math.sqrt(32),
+    activation: 'gelu',
+    outputNorms: true,
+  };
+  const yarn: DecoderConfig = {
+    ...base,
+    ropeScaling: { kind: 'yarn', factor: 4, originalContext: 16, betaFast: 32, betaSlow: 1, truncate: true, magnitude: 0.1 * Math.log(4) + 1 },
+  };
+  const llama3: DecoderConfig = {
+    ...base,
+    ropeScaling: { kind: 'llama3', factor: 8, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalContext: 16 },
+  };
+  const write = async (config: DecoderConfig): Promise<{ copy: Checkpoint; weights: ReadonlyMap<string, Float32Array> }> => {
+    const weights = randomWeights(config);
+    const source = { readF32: (name: string) => Promise.resolve(weights.get(name)!) };
+    const { tokenizerFiles } = await openFixture('llama');
+    const file = await written({ weights: dense({ config, weights: source } as unknown as Checkpoint), tokenizerFiles });
+    return { copy: await openGguf(memorySource('copy.gguf', file)), weights };
+  };
+
+  it.each([['phi3', phi], ['gemma3', gemma], ['yarn', yarn]] as const)('%s is the same', async (_, config) => {
+    const { copy, weights } = await write(config);
+    expect(copy.config).toEqual(config);
+    for (const [name, values] of weights) expect(sameBits(await copy.weights.readF32(name), values), name).toBe(true);
+  });
+
+  it('llama3 rotates by the same frequencies', async () => {
+    const { copy } = await write(llama3);
+    const [ours, theirs] = [rotationOf(llama3, 0), rotationOf(copy.config, 0)];
+    expect(theirs.frequencies).toEqual(ours.frequencies.map((x) => expect.closeTo(x, 7) as number));
+    expect([theirs.magnitude, theirs.beyond]).toEqual([1, null]);
+  });
+
+  it.each<[string, DecoderConfig, RegExp]>([
+    ['other local layers', { ...gemma, local: { window: 16, layers: new Array<boolean>(6).fill(true) } }, /gemma3_text with layers other than/],
+    ['another scale', { ...gemma, attentionScale: 1 }, /gemma3_text with this scale of attention/],
+    ['windows', { ...base, modelType: 'mistral', local: { window: 9, layers: new Array<boolean>(6).fill(true) } }, /mistral with attention over a sliding window/],
+    ['wide heads', { ...phi, headDim: 16 }, /phi3 with heads that are wider/],
+    ['YaRN without rounding', { ...yarn, ropeScaling: { ...yarn.ropeScaling!, truncate: false } as RopeScaling }, /rounds the ends of YaRN/],
+    ['two lists of factors', { ...phi, modelType: 'llama', local: undefined }, /does not read LongRoPE's factors in the family llama/],
+  ])('refuses %s, which llama.cpp does not have', async (_, config, sentence) => {
+    await expect(write(config)).rejects.toThrow(sentence);
   });
 });
 

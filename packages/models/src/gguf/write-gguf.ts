@@ -1,11 +1,13 @@
-import { elementCount, RecipeError, ShapeError } from '@edgedesk/tensor';
+import { CheckpointError, elementCount, RecipeError, ShapeError } from '@edgedesk/tensor';
+import { storedShape } from '../checkpoint/stored-weights.js';
 import { weightShapes } from '../config.js';
 import type { DecoderWeights, StoredLinear } from '../linear/decoder-weights.js';
 import { type AsymmetricType, encodeRows, type WrittenType, writtenType, writtenTypes } from './encode-blocks.js';
 import { type AnnouncedTensor, encodeHeader, ggufAlignment } from './encode-metadata.js';
 import { ggufLimits } from './limits.js';
 import { modelMetadata } from './model-metadata.js';
-import { ggufNames, permutedHeads, unpermuted } from './tensor-names.js';
+import { ropeVectors } from './rope-metadata.js';
+import { ggufLayout, permutedHeads, unpermuted } from './tensor-names.js';
 import { tokenizerMetadata } from './tokenizer-metadata.js';
 
 export interface WriteGgufOptions {
@@ -22,8 +24,10 @@ export interface WriteGgufOptions {
 }
 
 interface PlannedTensor extends AnnouncedTensor {
-  /** The checkpoint's name. */
-  readonly weight: string;
+  /** Our names of what it is made of, one behind the other; none for `vector`. */
+  readonly weights: readonly string[];
+  /** Divisors of the rotary frequencies. */
+  readonly vector?: Float32Array;
   readonly type: WrittenType;
   readonly sizeBytes: number;
 }
@@ -57,17 +61,24 @@ export async function writeGguf(options: WriteGgufOptions): Promise<number> {
   let end = header.byteLength;
   for (const [done, tensor] of tensors.entries()) {
     signal?.throwIfAborted();
-    const linear = weights.linears.get(tensor.weight);
     const offset = header.byteLength + tensor.offset;
-    if (linear === undefined) {
-      await file.write(offset, await vectorBytes(weights, tensor));
-    } else {
-      const heads = headsOf(tensor.weight);
+    const rowBytes = tensor.sizeBytes / tensor.shape[0]!;
+    let place = offset;
+    if (tensor.vector !== undefined) await file.write(offset, bytesOf(tensor.vector, tensor));
+    for (const weight of tensor.weights) {
+      const linear = weights.linears.get(weight);
+      if (linear === undefined) {
+        await file.write(place, bytesOf(await weights.readVector(weight), tensor));
+        continue;
+      }
+      const heads = headsOf(weight);
       const rowOf = heads === null ? (row: number) => row : unpermuted(linear.shape[0] / heads);
-      await writeMatrix(linear, tensor, rowOf, (at, bytes) => file.write(offset + at, bytes), name);
+      const begin = place;
+      await writeMatrix(linear, tensor.type, rowBytes, rowOf, (at, bytes) => file.write(begin + at, bytes), `${name}, ${weight}`);
+      place += linear.shape[0] * rowBytes;
     }
     end = offset + tensor.sizeBytes;
-    onTensor?.(tensor.weight, done + 1, tensors.length);
+    onTensor?.(tensor.name, done + 1, tensors.length);
   }
   // Readers map the file with every tensor padded.
   const size = Math.ceil(end / ggufAlignment) * ggufAlignment;
@@ -76,17 +87,33 @@ export async function writeGguf(options: WriteGgufOptions): Promise<number> {
 }
 
 function planTensors({ config, linears }: DecoderWeights, asymmetric: AsymmetricType, name: string): PlannedTensor[] {
-  const names = ggufNames(config);
+  const shapes = weightShapes(config);
   let offset = 0;
-  return [...weightShapes(config)].map(([weight, shape]) => {
-    const linear = linears.get(weight);
-    const type = linear ? writtenType(linear.format, shape.at(-1)!, asymmetric, `${name}, ${weight}`) : 'F32';
+  const placed = (tensor: Pick<PlannedTensor, 'name' | 'weights' | 'vector'>, type: WrittenType, shape: readonly number[]): PlannedTensor => {
     const { id, blockElements, blockBytes } = writtenTypes[type];
     const sizeBytes = (elementCount(shape) / blockElements) * blockBytes;
-    const tensor = { name: names.get(weight)!, weight, shape, type, typeId: id, offset, sizeBytes };
+    const start = offset;
     offset = Math.ceil((offset + sizeBytes) / ggufAlignment) * ggufAlignment;
-    return tensor;
+    return { ...tensor, shape, type, typeId: id, offset: start, sizeBytes };
+  };
+  const weights = ggufLayout(config).map((stored) => {
+    const shape = storedShape(stored, shapes);
+    const types = stored.parts.map((weight): WrittenType => {
+      const linear = linears.get(weight);
+      return linear ? writtenType(linear.format, shape.at(-1)!, asymmetric, `${name}, ${weight}`) : 'F32';
+    });
+    if (types.some((type) => type !== types[0])) {
+      throw new CheckpointError(`\`${stored.name}\` is one tensor in GGUF, and its parts are ${types.join(', ')} here`, {
+        where: name,
+        fix: 'compress these layers alike',
+      });
+    }
+    return placed({ name: stored.name, weights: stored.parts }, types[0]!, shape);
   });
+  const vectors = [...ropeVectors(config)].map(([tensor, vector]) =>
+    placed({ name: tensor, weights: [], vector }, 'F32', [vector.length]),
+  );
+  return [...weights, ...vectors];
 }
 
 /** What most of the matrices' weights are stored as. */
@@ -98,26 +125,26 @@ function usualType(tensors: readonly PlannedTensor[]): WrittenType {
   return [...counts].reduce((a, b) => (b[1] > a[1] ? b : a))[0];
 }
 
-async function vectorBytes(weights: DecoderWeights, { weight, shape }: PlannedTensor): Promise<Uint8Array> {
-  const values = await weights.readVector(weight);
+function bytesOf(values: Float32Array, { name, shape }: PlannedTensor): Uint8Array {
   if (values.length !== elementCount(shape)) {
-    throw new ShapeError(`${values.length} values do not fill the shape [${shape.join(', ')}]`, { where: weight });
+    throw new ShapeError(`${values.length} values do not fill the shape [${shape.join(', ')}]`, { where: name });
   }
   return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
 }
 
 async function writeMatrix(
   stored: StoredLinear,
-  { weight, type, sizeBytes }: PlannedTensor,
+  type: WrittenType,
+  rowBytes: number,
   rowOf: (row: number) => number,
   write: (at: number, bytes: Uint8Array) => Promise<void>,
-  name: string,
+  where: string,
 ): Promise<void> {
   const linear = await stored.read();
   const [rows, columns] = stored.shape;
   const rowsAtOnce = Math.max(1, Math.floor(chunkElements / columns));
   for (let row = 0; row < rows; row += rowsAtOnce) {
     const to = Math.min(rows, row + rowsAtOnce);
-    await write((sizeBytes / rows) * row, encodeRows(linear, type, [row, to], rowOf, `${name}, ${weight}`));
+    await write(rowBytes * row, encodeRows(linear, type, [row, to], rowOf, where));
   }
 }
