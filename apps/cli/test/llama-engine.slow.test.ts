@@ -26,9 +26,8 @@ afterAll(async () => {
 });
 
 const model = () => modelFromWeights('tiny', base.config, base.weights);
-type Step = Parameters<typeof applyRecipe>[1][number];
 const rounded = (step: object): Promise<DecoderWeights> =>
-  applyRecipe(model(), [{ pass: 'round-to-nearest', ...step } as Step]);
+  applyRecipe(model(), [{ pass: 'round-to-nearest', ...step }]);
 
 /** Scales of seven significant bits: times any zero point they fit into the float16 that Q4_1 keeps a minimum in. */
 async function coarse(weights: DecoderWeights): Promise<DecoderWeights> {
@@ -50,7 +49,7 @@ async function mixed(): Promise<DecoderWeights> {
   const [four, eight, whole] = [
     await rounded({ bits: 4, embeddingBits: 8 }),
     await rounded({ bits: 8 }),
-    await applyRecipe(model(), [{ pass: 'cast', storage: 'f16' } as Step]),
+    await applyRecipe(model(), [{ pass: 'cast', storage: 'f16' }]),
   ];
   const linears = new Map(four.linears);
   for (const role of ['v', 'down'] as const) {
@@ -71,7 +70,7 @@ const cases: Record<string, Case> = {
   F32: { types: ['F32'], make: () => Promise.resolve(model()), tolerance: 0.01 },
   F16: {
     types: ['F16'],
-    make: () => applyRecipe(model(), [{ pass: 'cast', storage: 'f16' } as Step]),
+    make: () => applyRecipe(model(), [{ pass: 'cast', storage: 'f16' }]),
     tolerance: 0.02,
   },
   Q8_0: { types: ['Q8_0'], make: () => rounded({ bits: 8 }), tolerance: 0.1 },

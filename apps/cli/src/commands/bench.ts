@@ -64,7 +64,7 @@ async function bench(model: string, options: BenchOptions): Promise<void> {
     });
     measured.push({ engine, ...facts, speed });
   }
-  if (await writeJson(options.json, measured.length === 1 ? measured[0] : { engines: measured })) return;
+  if (await writeJson(options.json, measured.length === 1 ? measured[0]! : { engines: measured })) return;
   process.stdout.write(measured.map((one) => describe(one, options)).join('\n'));
 }
 

@@ -71,7 +71,7 @@ async function valuesOf(weights: DecoderWeights): Promise<Map<string, Float32Arr
 
 interface Made {
   readonly family: string;
-  readonly bits: 16 | 32 | 4 | 8;
+  readonly bits: 16 | 32 | 2 | 3 | 4 | 8;
   readonly groupSize?: number;
   readonly asymmetric?: boolean;
 }
@@ -93,6 +93,8 @@ describe.each<Made>([
   { family: 'llama', bits: 8, groupSize: 64 },
   { family: 'llama', bits: 4, asymmetric: true },
   { family: 'llama', bits: 16 },
+  { family: 'llama', bits: 3 },
+  { family: 'llama', bits: 2 },
   { family: 'qwen2', bits: 4 },
   { family: 'qwen2', bits: 32 },
   { family: 'qwen3', bits: 8 },
@@ -164,6 +166,8 @@ function dequantizeGptq(
 
 describe.each<Made>([
   { family: 'llama', bits: 4 },
+  { family: 'llama', bits: 3 },
+  { family: 'llama', bits: 2 },
   { family: 'llama', bits: 4, asymmetric: true },
   { family: 'qwen2', bits: 8 },
   { family: 'qwen3', bits: 4, groupSize: 64 },
@@ -172,6 +176,7 @@ describe.each<Made>([
     const source = await artefact(made);
     const weights = await openArtefactWeights(openFolder(source));
     const values = await valuesOf(weights);
+    const container = made.bits === 3 ? 4 : made.bits;
     const out = at('gptq');
     const { sizeBytes } = await exportModel({ source, format: 'gptq', out });
     expect(sizeBytes).toBe((await readFile(join(out, 'model.safetensors'))).length);
@@ -182,14 +187,14 @@ describe.each<Made>([
       for (const role of linearRoles) {
         const name = weightName.linear(layer, role);
         inLayers.add(name);
-        const dequantized = dequantizeGptq(read, name.replace('.weight', ''), made.bits);
+        const dequantized = dequantizeGptq(read, name.replace('.weight', ''), container);
         expect(same(dequantized, values.get(name)!), name).toBe(true);
       }
     }
     const { dtype, shape } = read('model.layers.0.self_attn.q_proj.qweight');
     expect([dtype, shape]).toEqual([
       'I32',
-      [(hiddenSize * made.bits) / 32, values.get(weightName.linear(0, 'q'))!.length / hiddenSize],
+      [(hiddenSize * container) / 32, values.get(weightName.linear(0, 'q'))!.length / hiddenSize],
     ]);
     for (const [name, value] of values) {
       if (!inLayers.has(name)) expect(same(read(name).f16(), f16ToF32(f32ToF16(value))), name).toBe(true);
@@ -202,7 +207,7 @@ describe.each<Made>([
     expect(config.quantization_config).toEqual({
       quant_method: 'gptq',
       checkpoint_format: 'gptq',
-      bits: made.bits,
+      bits: container,
       group_size: made.groupSize ?? 32,
       desc_act: false,
       sym: made.asymmetric !== true,
