@@ -25,6 +25,11 @@ export interface GenerateOptions extends SamplingOptions {
   readonly stop?: readonly string[];
   /** Go on past tokens that end a reply, up to maxNewTokens: for measuring. @default false */
   readonly ignoreEnd?: boolean;
+  /**
+   * Guess tokens that stand in the prompt or in the reply already and verify several in one pass: `auto` does so as long
+   * as it saves time. The text is the same either way, sampled text (same seed) too. @default 'auto'
+   */
+  readonly speculation?: 'auto' | 'off';
   readonly signal?: AbortSignal;
 }
 
@@ -49,6 +54,9 @@ export interface GenerateFinish {
   /** Milliseconds from the call to the first token, and from the first to the last. */
   readonly timeToFirstTokenMs: number;
   readonly decodeMs: number;
+  /** Tokens that were guessed, and those of them that came true; absent where an engine does not guess. */
+  readonly draftedTokens?: number;
+  readonly acceptedTokens?: number;
 }
 
 /** Log-probabilities (natural log) of given tokens, for evaluation. */

@@ -1,6 +1,7 @@
 import { loadTokenizer, type Manifest, readManifest, type Tokenizer } from '@edgedesk/models';
 import { CheckpointError, type FileStore, type OrtBackend } from '@edgedesk/tensor';
 import type { Engine, ModelInfo } from './engine.js';
+import { PassCost } from './generate/pass-cost.js';
 import { Turns } from './generate/turns.js';
 import { loadTokenModel, type TokenModelOptions } from './model/ort-token-model.js';
 import type { TokenModel } from './model/token-model.js';
@@ -67,6 +68,7 @@ export function engineOf(
     turns: new Turns(maxConversations),
     promptPiece,
     chunkTokens,
+    passCost: new PassCost(),
     streamDecoder: () => tokenizer.streamDecoder({ skipSpecial: true }),
   });
 }

@@ -100,6 +100,8 @@ async function measureRun(
     temperature: 0,
     maxNewTokens: newTokens,
     ignoreEnd: true,
+    // How much drafts win depends on what the text repeats; what is measured is the model.
+    speculation: 'off' as const,
     ...(signal === undefined ? {} : { signal }),
   };
   for await (const chunk of engine.generate(prompt, options)) finish = chunk.finish ?? finish;

@@ -2,9 +2,11 @@ import type { StreamDecoder } from '@edgedesk/models';
 import { RecipeError } from '@edgedesk/tensor';
 import type { FinishReason, GenerateChunk, GenerateOptions } from '../engine.js';
 import type { TokenModel } from '../model/token-model.js';
-import { uniformStream } from '../sampling/random.js';
+import { UniformTape, uniformStream } from '../sampling/random.js';
 import { checkSampling, type Sampling } from '../sampling/sampling.js';
 import { ChunkLength } from './chunk-length.js';
+import type { PassCost } from './pass-cost.js';
+import { Speculation } from './speculation.js';
 import { StopText } from './stop-text.js';
 import type { Turns } from './turns.js';
 
@@ -16,6 +18,8 @@ export interface Generator {
   readonly promptPiece: number;
   /** Tokens of each chunk after the first; adaptive when absent. */
   readonly chunkTokens?: number | undefined;
+  /** What all conversations have learnt about the price of drafts. */
+  readonly passCost: PassCost;
   streamDecoder(): StreamDecoder;
 }
 
@@ -37,8 +41,10 @@ export async function* generate(
   const { signal } = options;
   const { sampling, stopText, maxNewTokens, endIds } = check(model, promptIds, options);
   const decoder = generator.streamDecoder();
-  const uniform = uniformStream(sampling.seed);
+  const tape = new UniformTape(uniformStream(sampling.seed));
   const chunk = new ChunkLength(generator.chunkTokens);
+  const speculation =
+    options.speculation === 'off' ? null : new Speculation(promptIds, endIds, generator.passCost);
 
   const leave = turns.admit();
   const sequence = await model.begin(promptIds, promptIds.length + maxNewTokens).catch((error: unknown) => {
@@ -59,6 +65,8 @@ export async function* generate(
       newTokens,
       timeToFirstTokenMs: firstAt - started,
       decodeMs: lastAt - firstAt,
+      draftedTokens: speculation?.draftedTokens ?? 0,
+      acceptedTokens: speculation?.acceptedTokens ?? 0,
     },
   });
   try {
@@ -72,13 +80,16 @@ export async function* generate(
       pending = pending.slice(piece.length);
     }
     for (;;) {
-      const count = Math.min(chunk.next, maxNewTokens - newTokens);
-      const uniforms = Float32Array.from({ length: count }, () => uniform());
+      const left = maxNewTokens - newTokens;
+      const draft = (newTokens > 0 && speculation?.draft(left - 1)) || [];
+      const plain = generator.chunkTokens ?? speculation?.plainTokens ?? Infinity;
+      const count = draft.length > 0 ? draft.length + 1 : Math.min(chunk.next, left, plain);
+      const uniforms = tape.peek(count);
       const ids = pending;
       let elapsedMs = 0;
       const tokens = await turns.take(async () => {
         const from = performance.now();
-        const picked = await sequence.generate(ids, { sampling, endIds, uniforms });
+        const picked = await sequence.generate(ids, { sampling, endIds, uniforms, draft });
         elapsedMs = performance.now() - from;
         return picked;
       }, signal);
@@ -90,10 +101,13 @@ export async function* generate(
       if (newTokens === 0) {
         firstAt = lastAt;
         chunk.begin();
+        speculation?.heard(tokens);
       } else {
-        chunk.took(elapsedMs, tokens.length);
+        if (draft.length === 0) chunk.took(elapsedMs, tokens.length);
+        speculation?.took(draft, tokens, elapsedMs);
       }
       newTokens += tokens.length;
+      tape.drop(tokens.length);
       pending = tokens.slice(-1);
 
       const ended = endIds.includes(tokens.at(-1)!);

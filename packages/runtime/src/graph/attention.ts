@@ -39,11 +39,11 @@ interface GroupQuery {
 
 /**
  * Replaces one GroupQueryAttention node by attention over two stretches of keys and values: `past`, fixed for the whole
- * call, and `recent`, the rows this call has added so far. GroupQueryAttention joins past and present in a fresh buffer
- * for each token; here the past is read where it lies, however long it is, and only the few recent rows grow.
- * Softmax runs over both stretches together, so the result is the same attention.
+ * call, and `recent`, the few rows behind it and those this call has added so far. GroupQueryAttention joins past and
+ * present in a fresh buffer for each token; here the past is read where it lies, however long it is, and only the few
+ * recent rows grow. Softmax runs over both stretches together, so the result is the same attention.
  *
- * Returns the recent rows with this iteration's S rows appended; writes the node's first output.
+ * Returns this iteration's S rows and the recent rows with them appended; writes the node's first output.
  */
 export function writeSplitAttention(
   list: NodeList,
@@ -52,7 +52,7 @@ export function writeSplitAttention(
   past: LayerRows,
   recent: LayerRows,
   step: AttentionStep,
-): LayerRows {
+): { readonly fresh: LayerRows; readonly recent: LayerRows } {
   const { headCount: H, kvHeadCount: KV, headDim } = config;
   const c = list.constants;
   const gqa = readGroupQuery(node, config);
@@ -90,10 +90,10 @@ export function writeSplitAttention(
   }
 
   const rows = c.i64([-1, KV, headDim]);
-  const append = (before: string, x: string) =>
-    list.add('Concat', [before, list.add('Reshape', [x, rows])], { attributes: { axis: 0 } });
-  const key = append(recent.key, k);
-  const value = append(recent.value, v);
+  const fresh = { key: list.add('Reshape', [k, rows]), value: list.add('Reshape', [v, rows]) };
+  const append = (before: string, x: string) => list.add('Concat', [before, x], { attributes: { axis: 0 } });
+  const key = append(recent.key, fresh.key);
+  const value = append(recent.value, fresh.value);
 
   // [1, S, H * headDim] -> [S, H, headDim] -> [H, S, headDim] -> [KV, group * S, headDim]
   const perHead = list.add('Transpose', [list.add('Reshape', [q, c.i64([-1, H, headDim])])], {
@@ -122,7 +122,7 @@ export function writeSplitAttention(
   const byHead = list.add('Reshape', [mixed, c.i64([H, -1, headDim])]);
   const byRow = list.add('Transpose', [byHead], { attributes: { perm: [1, 0, 2] } });
   list.add('Reshape', [byRow, c.i64([1, -1, H * headDim])], { outputs: [node.output[0]!] });
-  return { key, value };
+  return { fresh, recent: { key, value } };
 }
 
 /** Reads the node; CheckpointError when it asks for something this attention does not do. */

@@ -3,41 +3,11 @@ import type { DecoderConfig } from '@edgedesk/models';
 import { markInPlace, onnx } from '@edgedesk/tensor';
 import { type AttentionStep, type LayerRows, writeSplitAttention } from './attention.js';
 import { sortNodes } from './body-nodes.js';
-import { Constants, NodeList, untyped } from './node-list.js';
+import { writeChoice } from './choice.js';
+import { loopName } from './loop-names.js';
+import { Constants, NodeList, typed, untyped } from './node-list.js';
 import { plainName, type PlainDecoder } from './plain-decoder.js';
-import { samplerName, writeSampler } from './sampler.js';
-
-/** Inputs and outputs of the looped graph, beside `samplerName`. */
-export const loopName = {
-  /** i64 [1, S]: tokens whose keys and values are not in the past yet. */
-  ids: 'ids',
-  /** i64 []: at most this many tokens come back. */
-  maxTokens: 'max_tokens',
-  /** i64 [E]: tokens that end the loop. */
-  endIds: 'end_ids',
-  /** i64 [R]: rows of the first iteration whose logits are wanted; [-1] to generate. */
-  rows: 'rows',
-  /** bool []: score `targets` at `rows` instead of picking a token. */
-  scoring: 'scoring',
-  /** bool []: scoring also returns full log-probabilities. */
-  withRows: 'with_rows',
-  /** i64 [R]: tokens to score; ignored otherwise. */
-  targets: 'targets',
-  /** bool [vocab]: tokens in the context, for the repetition penalty. */
-  seen: 'seen',
-  /** i64 [1]: how many rows of the past are real. */
-  pastLength: 'past_length',
-  /** f32 [T, kvHeads, headDim] for each layer, T >= 1 even when `past_length` is 0; rows past it are ignored but finite. */
-  past: (layer: number, kind: 'key' | 'value') => `past.${layer}.${kind}`,
-
-  /** i64 [n]: the new tokens, an end token included. */
-  tokens: 'tokens',
-  /** f32 [2 * layers * rows, kvHeads, headDim]: rows to append to the past, layer by layer, keys before values. */
-  added: 'added',
-  logProbs: 'log_probs',
-  top1: 'top1',
-  fullRows: 'full_rows',
-} as const;
+import { samplerName } from './sampler.js';
 
 /** `Range`, `Split` and `If` as written here mean the same from this opset on. */
 const OPSET_FLOOR = 18n;
@@ -46,8 +16,13 @@ const OPSET_FLOOR = 18n;
  * Puts one ONNX Loop around a plain decoder, so that one call reads a prompt or yields several tokens, choice of tokens
  * included, and one session with one copy of the weights serves prompts, replies and scores.
  *
- * The first iteration takes all of `ids`; each later one takes the token just picked. An iteration that verifies drafted
- * tokens is one that takes several ids and wants several rows, which the body already allows.
+ * The first iteration takes all of `ids`; each later one takes the token just picked. A draft is verified by a call of
+ * one iteration whose `ids` are the last token and the drafted ones and whose `rows` are all of them: it picks a token
+ * behind each. A call is either of one iteration or of one id, since an iteration's rows are stacked.
+ *
+ * Softmax and sums run over `past` and `recent` in stretches. With the same border between the two, a row comes out the
+ * same to the last bit, whether it is computed alone in an iteration or among others; so whoever keeps the border still
+ * while text is generated gets the same text in one piece, in many, and from verified drafts.
  */
 export function putLoopAround(plain: PlainDecoder, config: DecoderConfig): Uint8Array<ArrayBuffer> {
   const { graph, model } = plain;
@@ -56,11 +31,12 @@ export function putLoopAround(plain: PlainDecoder, config: DecoderConfig): Uint8
   const body = new NodeList('loop', constants);
   const step = writeStep(body, config);
   const recent = layers(config).map((layer) => ({
-    key: `recent.${layer}.key`,
-    value: `recent.${layer}.value`,
+    key: `recent.${layer}.key.before`,
+    value: `recent.${layer}.value.before`,
   }));
 
   const grown: LayerRows[] = [];
+  const fresh: LayerRows[] = [];
   const wanted = new Map<string, string>();
   const cut = (value: string): string => {
     const known =
@@ -72,7 +48,9 @@ export function putLoopAround(plain: PlainDecoder, config: DecoderConfig): Uint8
     const layer = plain.attention.indexOf(node);
     if (layer >= 0) {
       const past = { key: loopName.past(layer, 'key'), value: loopName.past(layer, 'value') };
-      grown[layer] = writeSplitAttention(body, node, config, past, recent[layer]!, step);
+      const rows = writeSplitAttention(body, node, config, past, recent[layer]!, step);
+      grown[layer] = rows.recent;
+      fresh[layer] = rows.fresh;
     } else if (node.opType === 'Shape' && node.input[0] === plainName.mask) {
       body.add('Identity', [step.total], { outputs: [node.output[0]!] });
     } else if (frontier.readers.has(node)) {
@@ -84,10 +62,8 @@ export function putLoopAround(plain: PlainDecoder, config: DecoderConfig): Uint8
   }
 
   const logits = body.add('Reshape', [plainName.logits, constants.i64([-1, config.vocabSize])]);
-  const { token, scores } = writeChoice(body, logits, config);
-  const seen = body.add('ScatterElements', ['seen.before', token, constants.bool(true, [1])], {
-    attributes: { axis: 0 },
-  });
+  const { tokens, seen, scores } = writeChoice(body, logits, 'seen.before', config);
+  const token = body.add('Gather', [tokens, constants.i64([-1])]);
   const ends = body.add('Cast', [body.add('Equal', [token, loopName.endIds])], { attributes: { to: 7 } });
   const goOn = body.add('Equal', [
     body.add('ReduceSum', [ends], { attributes: { keepdims: 0 } }),
@@ -95,8 +71,7 @@ export function putLoopAround(plain: PlainDecoder, config: DecoderConfig): Uint8
   ]);
 
   const { INT64, FLOAT, BOOL } = onnx.TensorProto_DataType;
-  const kv = ['', config.kvHeadCount, config.headDim] as const;
-  const rowsType = (name: string) => typed(name, FLOAT, kv);
+  const kv = [config.kvHeadCount, config.headDim] as const;
   const carried: Carried[] = [
     {
       before: typed(plainName.ids, INT64, [1, '']),
@@ -115,32 +90,37 @@ export function putLoopAround(plain: PlainDecoder, config: DecoderConfig): Uint8
     })),
     ...layers(config).flatMap((layer) =>
       (['key', 'value'] as const).map((kind) => ({
-        before: rowsType(recent[layer]![kind]),
-        first: constants.emptyF32([0, config.kvHeadCount, config.headDim]),
+        before: typed(recent[layer]![kind], FLOAT, ['', ...kv]),
+        first: loopName.recent(layer, kind),
         after: grown[layer]![kind],
       })),
     ),
   ];
+  const stacked = [tokens, ...layers(config).flatMap((layer) => [fresh[layer]!.key, fresh[layer]!.value])];
 
   const outer = new NodeList('outer', constants);
   // Weights stay out here too: a subgraph's own initializers would keep their file mapped beside the packed copies.
   outer.nodes.push(...constant);
   const bodyGraph = body.graph(
     [typed('iteration', INT64, []), typed('condition', BOOL, []), ...carried.map((c) => c.before)],
-    [goOn, ...carried.map((c) => c.after), body.add('Identity', [token])].map(untyped),
+    [goOn, ...carried.map((c) => c.after), ...stacked.map((value) => body.add('Identity', [value]))].map(
+      untyped,
+    ),
   );
   const finals = outer.addMany(
     'Loop',
     [loopName.maxTokens, constants.bool(true, []), ...carried.map((c) => c.first)],
-    carried.length + 1,
+    carried.length + stacked.length,
     { attributes: { body: bodyGraph } },
   );
   const [logProbs, top1, fullRows] = finals.slice(2, 5) as [string, string, string];
   outer.add('Identity', [logProbs], { outputs: [loopName.logProbs] });
   outer.add('Identity', [top1], { outputs: [loopName.top1] });
   outer.add('Identity', [fullRows], { outputs: [loopName.fullRows] });
-  outer.add('Concat', finals.slice(5, -1), { outputs: [loopName.added], attributes: { axis: 0 } });
-  outer.add('Reshape', [finals.at(-1)!, constants.i64([-1])], { outputs: [loopName.tokens] });
+  const [picked, ...rowsAdded] = finals.slice(carried.length) as [string, ...string[]];
+  outer.add('Reshape', [picked, constants.i64([-1])], { outputs: [loopName.tokens] });
+  const added = outer.add('Concat', rowsAdded, { attributes: { axis: 0 } });
+  outer.add('Reshape', [added, constants.i64([-1, ...kv])], { outputs: [loopName.added] });
 
   const looped = outer.graph(
     [
@@ -161,14 +141,16 @@ export function putLoopAround(plain: PlainDecoder, config: DecoderConfig): Uint8
         typed(name, FLOAT, []),
       ),
       typed(samplerName.uniforms, FLOAT, ['tokens']),
-      ...layers(config).flatMap((layer) => [
-        typed(loopName.past(layer, 'key'), FLOAT, ['past', ...kv.slice(1)]),
-        typed(loopName.past(layer, 'value'), FLOAT, ['past', ...kv.slice(1)]),
-      ]),
+      ...layers(config).flatMap((layer) =>
+        (['key', 'value'] as const).flatMap((kind) => [
+          typed(loopName.past(layer, kind), FLOAT, ['past', ...kv]),
+          typed(loopName.recent(layer, kind), FLOAT, ['recent', ...kv]),
+        ]),
+      ),
     ],
     [
       typed(loopName.tokens, INT64, ['generated']),
-      typed(loopName.added, FLOAT, ['added', ...kv.slice(1)]),
+      typed(loopName.added, FLOAT, ['added', ...kv]),
       typed(loopName.logProbs, FLOAT, ['scored']),
       typed(loopName.top1, INT64, ['scored']),
       typed(loopName.fullRows, FLOAT, ['full', config.vocabSize]),
@@ -209,7 +191,7 @@ function writeStep(body: NodeList, config: DecoderConfig): AttentionStep {
   const concat = (values: string[], axis: number) => body.add('Concat', values, { attributes: { axis } });
 
   const pastRows = length(loopName.past(0, 'key'), 0);
-  const before = length('recent.0.key', 0);
+  const before = length('recent.0.key.before', 0);
   const recentRows = body.add('Add', [before, length(plainName.ids, 1)]);
   // A row sees the real past and the recent rows up to itself.
   const unreal = body.add('GreaterOrEqual', [range(c.i64Scalar(0), scalar(pastRows)), loopName.pastLength]);
@@ -221,7 +203,10 @@ function writeStep(body: NodeList, config: DecoderConfig): AttentionStep {
   const outside = (window: number): string => {
     const back = (from: string, count: string): string =>
       body.add('Sub', [from, range(c.i64Scalar(0), scalar(count))]);
-    const distance = concat([back(body.add('Add', [rows, loopName.pastLength]), pastRows), back(rows, recentRows)], 1);
+    const distance = concat(
+      [back(body.add('Add', [rows, loopName.pastLength]), pastRows), back(rows, recentRows)],
+      1,
+    );
     return body.add('GreaterOrEqual', [distance, c.i64Scalar(window)]);
   };
   const maskOf = (isHidden: string): string => {
@@ -231,63 +216,9 @@ function writeStep(body: NodeList, config: DecoderConfig): AttentionStep {
   return {
     position: body.add('Add', [loopName.pastLength, before]),
     mask: maskOf(hidden),
-    localMask: config.local === undefined ? null : maskOf(body.add('Or', [hidden, outside(config.local.window)])),
+    localMask:
+      config.local === undefined ? null : maskOf(body.add('Or', [hidden, outside(config.local.window)])),
     stretches: concat([pastRows, recentRows], 0),
     total: body.add('Add', [loopName.pastLength, recentRows]),
   };
-}
-
-/** The next token i64 [1] when generating; log-probabilities, likeliest tokens and full rows when scoring. */
-function writeChoice(
-  body: NodeList,
-  logits: string,
-  config: DecoderConfig,
-): { token: string; scores: readonly [string, string, string] } {
-  const c = body.constants;
-  const [token, ...scores] = body.choose(
-    loopName.scoring,
-    (branch) => [c.i64([0]), ...writeScores(branch, logits)],
-    (branch) => [
-      writeSampler(branch, logits, 'seen.before', 'iteration', config.vocabSize),
-      c.emptyF32([0]),
-      c.i64([]),
-      c.emptyF32([0, config.vocabSize]),
-    ],
-  ) as [string, string, string, string];
-  return { token, scores };
-}
-
-/** Log-softmax of `logits` [R, vocab] at `targets`, the likeliest tokens, and all of it when asked for. */
-function writeScores(list: NodeList, logits: string): [string, string, string] {
-  const c = list.constants;
-  const normaliser = list.add('ReduceLogSumExp', [logits, c.i64([1])], { attributes: { keepdims: 1 } });
-  const picked = list.add('GatherElements', [logits, list.add('Unsqueeze', [loopName.targets, c.i64([1])])], {
-    attributes: { axis: 1 },
-  });
-  const [rows] = list.choose(
-    loopName.withRows,
-    (all) => [all.add('Sub', [logits, normaliser])],
-    (none) => [none.add('Slice', [logits, c.i64([0]), c.i64([0]), c.i64([0])])],
-  ) as [string];
-  return [
-    list.add('Squeeze', [list.add('Sub', [picked, normaliser]), c.i64([1])]),
-    list.add('ArgMax', [logits], { attributes: { axis: 1, keepdims: 0 } }),
-    rows,
-  ];
-}
-
-/** A graph input or output; a dimension is a size, the name of one, or '' when nothing is known of it. */
-function typed(name: string, elemType: number, shape: readonly (number | string)[]): onnx.ValueInfoProto {
-  const dim = shape.map((d) => ({
-    value:
-      typeof d === 'number'
-        ? { case: 'dimValue' as const, value: BigInt(d) }
-        : d === ''
-          ? { case: undefined }
-          : { case: 'dimParam' as const, value: d },
-  }));
-  return create(onnx.ValueInfoProtoSchema, {
-    name,
-    type: { value: { case: 'tensorType', value: { elemType, shape: { dim } } } },
-  });
 }

@@ -156,6 +156,26 @@ export class NodeList {
   }
 }
 
+/** A graph input or output; a dimension is a size, the name of one, or '' when nothing is known of it. */
+export function typed(
+  name: string,
+  elemType: number,
+  shape: readonly (number | string)[],
+): onnx.ValueInfoProto {
+  const dim = shape.map((d) => ({
+    value:
+      typeof d === 'number'
+        ? { case: 'dimValue' as const, value: BigInt(d) }
+        : d === ''
+          ? { case: undefined }
+          : { case: 'dimParam' as const, value: d },
+  }));
+  return create(onnx.ValueInfoProtoSchema, {
+    name,
+    type: { value: { case: 'tensorType', value: { elemType, shape: { dim } } } },
+  });
+}
+
 /** A subgraph output whose type ONNX Runtime infers. */
 export function untyped(name: string): onnx.ValueInfoProto {
   return create(onnx.ValueInfoProtoSchema, { name });

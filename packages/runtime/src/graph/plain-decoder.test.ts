@@ -119,7 +119,7 @@ describe('a plain decoder', () => {
         create(onnx.AttributeProtoSchema, { name: 'local_window_size', type: 2, i: 8n }),
       );
     });
-    expect(() => putLoopAround(read(windowed), tinyConfig)).toThrow('a sliding window');
+    expect(() => putLoopAround(read(windowed), tinyConfig)).toThrow('a window of 8 positions');
   });
 
   it.each(['../secret', '/etc/passwd', 'a/b', '..', '', '.hidden', 'a\\b'])(

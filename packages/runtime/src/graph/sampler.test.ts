@@ -6,7 +6,7 @@ import { randomNumbers } from '../artefact.case.js';
 import { uniformStream } from '../sampling/random.js';
 import { checkSampling, type Sampling, samplingFeeds } from '../sampling/sampling.js';
 import { Constants, NodeList } from './node-list.js';
-import { samplerName, writeSampler } from './sampler.js';
+import { samplerName, writePicks } from './sampler.js';
 
 // More than `candidateGuess`, so that top-p sometimes has to sort everything.
 const vocab = 1000;
@@ -15,7 +15,7 @@ let session: Session;
 
 beforeAll(async () => {
   const list = new NodeList('sampler', new Constants());
-  const token = writeSampler(list, 'logits', 'seen', 'iteration', vocab);
+  const [token] = writePicks(list, 'logits', 'seen', 'iteration', vocab);
   list.add('Identity', [token], { outputs: ['token'] });
   const kinds: Record<string, [DType, (number | string)[]]> = {
     logits: ['f32', [1, vocab]],

@@ -1,4 +1,5 @@
-import type { NodeList } from './node-list.js';
+import { onnx } from '@edgedesk/tensor';
+import { NodeList, typed, untyped } from './node-list.js';
 
 /** Graph inputs that steer the choice of tokens, by the names the loop gives them. */
 export const samplerName = {
@@ -22,38 +23,71 @@ export const samplerName = {
 export const candidateGuess = 256;
 
 /**
- * The next token as i64 [1]. Filters act in the order of Hugging Face's processors: repetition penalty, temperature,
- * top-k, top-p, min-p; then one draw by inverting the cumulative distribution.
+ * A token for each row of logits, as if they came one after the other: [tokens i64 [R], seen bool [vocab] afterwards].
  *
- * @param logits f32 [1, vocab]
- * @param seen bool [vocab]: tokens already in the context
- * @param iteration i64 []: index into `uniforms`
+ * @param logits f32 [R, vocab]
+ * @param seen bool [vocab]: tokens already in the context; not kept up when `greedy`, which does not read it
+ * @param iteration i64 []: index of the first row into `uniforms`
  */
-export function writeSampler(
+export function writePicks(
   list: NodeList,
   logits: string,
   seen: string,
   iteration: string,
   vocabSize: number,
-): string {
+): [string, string] {
   return list.choose(
     samplerName.greedy,
-    (branch) => [branch.add('ArgMax', [logits], { attributes: { axis: 1, keepdims: 0 } })],
-    (branch) => {
-      const x = tempered(branch, logits, seen);
-      const u = branch.add('Gather', [samplerName.uniforms, iteration]);
-      return branch.choose(
-        samplerName.ranked,
-        (ranked) => [drawRanked(ranked, x, u, vocabSize)],
-        (unranked) => [drawUnranked(unranked, x, u)],
-      );
-    },
+    (branch) => [branch.add('ArgMax', [logits], { attributes: { axis: 1, keepdims: 0 } }), seen],
+    (branch) => drawRows(branch, logits, seen, iteration, vocabSize),
+  ) as [string, string];
+}
+
+function drawRows(
+  list: NodeList,
+  logits: string,
+  seen: string,
+  iteration: string,
+  vocabSize: number,
+): [string, string] {
+  const c = list.constants;
+  const { INT64, BOOL } = onnx.TensorProto_DataType;
+  const body = new NodeList(list.fresh('rows'), c);
+  const [row, goOn, seenBefore] = [body.fresh('row'), body.fresh('go_on'), body.fresh('seen')];
+  const u = body.add('Gather', [samplerName.uniforms, body.add('Add', [iteration, row])]);
+  const token = draw(body, body.add('Gather', [logits, row]), seenBefore, u, vocabSize);
+  const seenAfter = body.add('ScatterElements', [seenBefore, token, c.bool(true, [1])], {
+    attributes: { axis: 0 },
+  });
+  const graph = body.graph(
+    [typed(row, INT64, []), typed(goOn, BOOL, []), typed(seenBefore, BOOL, [vocabSize])],
+    [body.add('Identity', [goOn]), seenAfter, token].map(untyped),
+  );
+  const rows = list.add('Squeeze', [list.add('Shape', [logits], { attributes: { start: 0, end: 1 } })]);
+  const [seenLast, tokens] = list.addMany('Loop', [rows, c.bool(true, []), seen], 2, {
+    attributes: { body: graph },
+  }) as [string, string];
+  return [list.add('Reshape', [tokens, c.i64([-1])]), seenLast];
+}
+
+/**
+ * The next token as i64 [1]. Filters act in the order of Hugging Face's processors: repetition penalty, temperature,
+ * top-k, top-p, min-p; then one draw by inverting the cumulative distribution.
+ *
+ * @param logits f32 [vocab]
+ * @param u f32 []
+ */
+function draw(list: NodeList, logits: string, seen: string, u: string, vocabSize: number): string {
+  const x = tempered(list, logits, seen);
+  return list.choose(
+    samplerName.ranked,
+    (ranked) => [drawRanked(ranked, x, u, vocabSize)],
+    (unranked) => [drawUnranked(unranked, x, u)],
   )[0]!;
 }
 
 /** Logits after repetition penalty (CTRL, Keskar et al. 2019, section 4.1) and temperature: f32 [vocab]. */
-function tempered(list: NodeList, logits: string, seen: string): string {
-  const row = list.add('Reshape', [logits, list.constants.i64([-1])]);
+function tempered(list: NodeList, row: string, seen: string): string {
   const positive = list.add('Greater', [row, list.constants.f32Scalar(0)]);
   const damped = list.add('Where', [
     positive,

@@ -48,17 +48,21 @@ export class KvRows {
     for (const [i, stretch] of before.entries()) this.memory.set(stretch, i * wanted * this.rowSize);
   }
 
-  /** Appends the rows of `tokens`: `added` is `[2 * layers * tokens, kvHeads, headDim]`, layer by layer, keys first. */
-  append(tokens: readonly number[], added: Float32Array): void {
+  /**
+   * Appends the rows of `tokens`. `added` is `[2 * layers * addedRows, kvHeads, headDim]`, layer by layer, keys first;
+   * of each stretch only the rows of `tokens`, which come first, are taken.
+   */
+  append(tokens: readonly number[], added: Float32Array, addedRows = tokens.length): void {
     const size = tokens.length * this.rowSize;
-    if (added.length !== size * this.stretchCount) {
+    const step = addedRows * this.rowSize;
+    if (addedRows < tokens.length || added.length !== step * this.stretchCount) {
       throw new Error(`${added.length} numbers are not the rows of ${tokens.length} tokens`);
     }
     const end = this.length + tokens.length;
     if (end > this.capacity) this.reserve(end);
     for (let i = 0; i < this.stretchCount; i++) {
       this.memory.set(
-        added.subarray(i * size, (i + 1) * size),
+        added.subarray(i * step, i * step + size),
         (i * this.capacity + this.length) * this.rowSize,
       );
     }
@@ -88,25 +92,34 @@ export class KvRows {
     return length;
   }
 
-  /** The session's view of the rows; valid until the next `append`, `reserve` or `copyFrom`. */
-  feeds(): Record<string, Tensor> {
+  /**
+   * The session's view of the rows: those before `border` are the past, the others recent. Valid until the next
+   * `append`, `reserve` or `copyFrom`.
+   */
+  feeds(border = this.length): Record<string, Tensor> {
     this.reserve(1);
-    const rows = Math.max(this.length, 1);
-    const shape = [rows, this.config.kvHeadCount, this.config.headDim];
-    const views = this.stretches(rows);
+    const past = this.views(0, Math.max(border, 1));
+    const recent = this.views(border, this.length);
     const feeds: Record<string, Tensor> = {};
     for (let layer = 0; layer < this.config.layerCount; layer++) {
-      feeds[loopName.past(layer, 'key')] = { dtype: 'f32', shape, data: views[2 * layer]! };
-      feeds[loopName.past(layer, 'value')] = { dtype: 'f32', shape, data: views[2 * layer + 1]! };
+      feeds[loopName.past(layer, 'key')] = past[2 * layer]!;
+      feeds[loopName.past(layer, 'value')] = past[2 * layer + 1]!;
+      feeds[loopName.recent(layer, 'key')] = recent[2 * layer]!;
+      feeds[loopName.recent(layer, 'value')] = recent[2 * layer + 1]!;
     }
     return feeds;
   }
 
-  /** The first `length` rows of every layer's keys and values. */
-  private stretches(length: number): Float32Array[] {
+  /** Rows `from` to `to` of every layer's keys and values. */
+  private views(from: number, to: number): Tensor[] {
+    const shape = [to - from, this.config.kvHeadCount, this.config.headDim];
+    return this.stretches(to, from).map((data) => ({ dtype: 'f32', shape, data }));
+  }
+
+  private stretches(to: number, from = 0): Float32Array[] {
     return Array.from({ length: this.stretchCount }, (_, i) => {
-      const start = i * this.capacity * this.rowSize;
-      return this.memory.subarray(start, start + length * this.rowSize);
+      const start = i * this.capacity;
+      return this.memory.subarray((start + from) * this.rowSize, (start + to) * this.rowSize);
     });
   }
 }

@@ -25,7 +25,8 @@ function extend(rows: KvRows, tokens: readonly number[]): KvRows {
 }
 
 function expectRows(rows: KvRows): void {
-  for (const [s, view] of Object.values(rows.feeds()).entries()) {
+  const past = Object.entries(rows.feeds()).filter(([name]) => name.startsWith('past.'));
+  for (const [s, [, view]] of past.entries()) {
     expect(view.shape).toEqual([Math.max(1, rows.length), tinyConfig.kvHeadCount, tinyConfig.headDim]);
     rows.tokens.forEach((token, t) => {
       expect(view.data[t * rowSize]).toBe(s * 1000 + token);
@@ -53,7 +54,28 @@ describe('key and value rows', () => {
     expectRows(new KvRows(tinyConfig));
   });
 
+  it('are seen as past and recent ones, wherever the border lies', () => {
+    const rows = extend(new KvRows(tinyConfig), count(0, 40));
+    for (const border of [1, 7, 39, 40]) {
+      const feeds = rows.feeds(border);
+      const joined = (kind: string) =>
+        ['past', 'recent'].flatMap((part) => Array.from(feeds[`${part}.1.${kind}`]!.data as Float32Array));
+      for (const [i, kind] of ['key', 'value'].entries()) {
+        expect(joined(kind).filter((_, at) => at % rowSize === 0)).toEqual(count((2 + i) * 1000, 40));
+      }
+      expect(feeds['recent.0.key']!.shape[0]).toBe(40 - border);
+    }
+  });
+
+  it('take the accepted beginning of what was added', () => {
+    const rows = extend(new KvRows(tinyConfig), count(0, 3));
+    rows.append([3, 4], rowsOf([3, 4, 9, 9]), 4);
+    expectRows(rows);
+    expect(rows.tokens).toEqual(count(0, 5));
+  });
+
   it('refuse rows of another number', () => {
+    expect(() => new KvRows(tinyConfig).append([1, 2], rowsOf([1, 2]), 1)).toThrow('not the rows');
     expect(() => new KvRows(tinyConfig).append([1, 2], rowsOf([1]))).toThrow('not the rows of 2 tokens');
   });
 });

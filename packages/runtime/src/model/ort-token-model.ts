@@ -4,7 +4,7 @@ import { externalSizes, putLoopAround, readPlainDecoder } from '../graph/index.j
 import { KvRows } from '../kv/kv-rows.js';
 import { PrefixCache } from '../kv/prefix-cache.js';
 import { LoopedModel } from './looped-model.js';
-import type { Sequence, TokenModel } from './token-model.js';
+import type { Decoding, Sequence, TokenModel } from './token-model.js';
 
 /** Settings of the part that computes. */
 export interface TokenModelOptions {
@@ -93,7 +93,7 @@ class OrtTokenModel implements TokenModel {
 
   begin(tokens: readonly number[], reserve: number): Promise<Sequence> {
     const rows = this.cache.take(tokens, tokens.length - 1, reserve);
-    return Promise.resolve(this.sequence(rows, () => this.cache.put(rows)));
+    return Promise.resolve(this.sequence(rows, tokens.length, () => this.cache.put(rows)));
   }
 
   beginScoring(tokens: readonly number[], limit: number): Promise<Sequence> {
@@ -102,7 +102,7 @@ class OrtTokenModel implements TokenModel {
     rows.truncate(Math.min(rows.commonPrefix(tokens), limit));
     rows.reserve(tokens.length);
     return Promise.resolve(
-      this.sequence(rows, () => {
+      this.sequence(rows, tokens.length, () => {
         this.scored = rows;
       }),
     );
@@ -114,11 +114,14 @@ class OrtTokenModel implements TokenModel {
     return this.model.release();
   }
 
-  private sequence(rows: KvRows, handBack: () => void): Sequence {
+  private sequence(rows: KvRows, promptLength: number, handBack: () => void): Sequence {
     return {
       cachedTokens: rows.length,
       read: (ids) => this.model.read(rows, ids),
-      generate: (ids, decoding) => this.model.generate(rows, ids, decoding),
+      generate: (ids, decoding) => {
+        const { border, room } = borderOf(rows.length, promptLength);
+        return this.model.generate(rows, border, ids, within(room, decoding));
+      },
       score: (ids, targets, withRows) => this.model.score(rows, ids, targets, withRows),
       end: () => {
         handBack();
@@ -126,4 +129,25 @@ class OrtTokenModel implements TokenModel {
       },
     };
   }
+}
+
+/**
+ * Rows of a reply lie in stretches of this many behind the prompt. A call stays within one stretch: longer ones lose
+ * less at their ends, shorter ones copy fewer rows a token.
+ */
+const stretchRows = 32;
+
+/**
+ * Where the past ends when `length` rows are there, and how many rows a call may add. The border depends on the length
+ * alone, not on how the rows came about, so that neither does the text; see `putLoopAround`.
+ */
+function borderOf(length: number, promptLength: number): { border: number; room: number } {
+  if (length < promptLength) return { border: length, room: 1 };
+  const inStretch = (length - promptLength) % stretchRows;
+  return { border: length - inStretch, room: stretchRows - inStretch };
+}
+
+function within(room: number, decoding: Decoding): Decoding {
+  const { uniforms, draft } = decoding;
+  return { ...decoding, uniforms: uniforms.subarray(0, room), draft: draft.slice(0, room - 1) };
 }

@@ -8,6 +8,11 @@ export interface Decoding {
   readonly endIds: readonly number[];
   /** One number of `uniformStream` for each token at most wanted. */
   readonly uniforms: Float32Array;
+  /**
+   * A guess at the tokens to come, shorter than `uniforms`. It is verified in one pass: as much of it as agrees with
+   * what would be picked comes back, and one token behind. Empty to generate token by token.
+   */
+  readonly draft: readonly number[];
 }
 
 export interface Scores {
@@ -41,7 +46,10 @@ export interface Sequence {
   readonly cachedTokens: number;
   /** Reads `ids`, predicting nothing. */
   read(ids: readonly number[]): Promise<void>;
-  /** Reads `ids` and picks up to `uniforms.length` tokens, the last of which is not read yet. */
+  /**
+   * Reads `ids` and picks from one to `uniforms.length` tokens, the last of which is not read yet. The same tokens come
+   * in whatever number they are asked for, drafted or not. `ids` are the rest of the prompt, then the last token.
+   */
   generate(ids: readonly number[], decoding: Decoding): Promise<number[]>;
   /** Reads `ids` and scores `targets` as the tokens behind the last `targets.length` of them. */
   score(ids: readonly number[], targets: readonly number[], withRows: boolean): Promise<Scores>;

@@ -111,7 +111,7 @@ async function generate(rows: LlamaRows, ids: readonly number[], decoding: Decod
       }
     }
     const last = tokens.at(-1)!;
-    if (endIds.includes(last) || tokens.length === uniforms.length) return tokens;
+    if (draft.length > 0 || endIds.includes(last) || tokens.length === uniforms.length) return tokens;
     next = [last];
     firstPick = 0;
     guess = [];
