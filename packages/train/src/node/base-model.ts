@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { dirname, resolve } from 'node:path';
-import { loadCheckpoint, weightShapes, type DecoderConfig } from '@edgedesk/models';
-import { openFolder } from '@edgedesk/models/node';
+import { weightShapes, type DecoderConfig } from '@edgedesk/models';
+import { openCheckpoint } from '@edgedesk/models/node';
 import type { Tensor } from '@edgedesk/tensor';
 import { freshAdapters, type Initialiser } from '../initialise/initial-weights.js';
 import type { QuantizedStart } from '../qat/fake-quantization.js';
@@ -29,9 +29,7 @@ export async function loadBase(
   recipePath: string,
   start: QuantizedStart | undefined,
 ): Promise<Base> {
-  const { config, weights, generation } = await loadCheckpoint(
-    openFolder(resolve(dirname(recipePath), recipe.base!)),
-  );
+  const { config, weights, generation } = await openCheckpoint(resolve(dirname(recipePath), recipe.base!));
   const values = new Map<string, Tensor & { readonly data: Float32Array }>();
   const hash = createHash('sha256');
   try {

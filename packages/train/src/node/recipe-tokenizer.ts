@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import {
   chatMlSpecialTokens,
@@ -10,7 +10,7 @@ import {
   type Row,
   type Tokenizer,
 } from '@edgedesk/models';
-import { readRows } from '@edgedesk/models/node';
+import { openCheckpoint, readRows } from '@edgedesk/models/node';
 import { RecipeError } from '@edgedesk/tensor';
 import { openFolder } from '@edgedesk/tensor/node';
 import { writeFileAtomic } from '@edgedesk/tensor/node';
@@ -36,11 +36,31 @@ export async function recipeTokenizer(
 ): Promise<RunTokenizer> {
   const named =
     recipe.base ?? (recipe.tokenizer && 'folder' in recipe.tokenizer ? recipe.tokenizer.folder : null);
-  if (named !== null) return open(resolve(dirname(recipePath), named));
   const folder = join(runFolder, 'tokenizer');
+  if (named !== null) {
+    const path = resolve(dirname(recipePath), named);
+    if (!(await stat(path).catch(() => null))?.isFile()) return open(path);
+    await copyTokenizer(path, folder);
+    return open(folder);
+  }
   const made = await readFile(join(folder, 'tokenizer.json')).catch(() => null);
   if (made === null) await trainTokenizer(recipe, recipePath, folder, onEvent);
   return open(folder);
+}
+
+/** Writes the tokenizer inside a model of one file, a GGUF file, as files of its own. */
+async function copyTokenizer(model: string, folder: string): Promise<void> {
+  const { weights, tokenizerFiles } = await openCheckpoint(model);
+  await weights.close();
+  await writeTokenizer(tokenizerFiles, folder);
+}
+
+/** tokenizer.json last: its presence says that the folder is whole. */
+async function writeTokenizer(files: ReadonlyMap<string, string>, folder: string): Promise<void> {
+  const isLast = (name: string): number => Number(name === 'tokenizer.json');
+  for (const [name, text] of [...files].sort(([a], [b]) => isLast(a) - isLast(b))) {
+    await writeFileAtomic(join(folder, name), text);
+  }
 }
 
 async function open(folder: string): Promise<RunTokenizer> {
@@ -50,7 +70,7 @@ async function open(folder: string): Promise<RunTokenizer> {
     hash.update(await readFile(join(folder, file)).catch(() => 'absent'));
   }
   // The token that plain documents end with, by the names that model families give it.
-  const separatorId = ['<|endoftext|>', '</s>', '<|end_of_text|>', '<|im_end|>']
+  const separatorId = ['<|endoftext|>', '</s>', '<|end_of_text|>', '<eos>', '<|im_end|>']
     .map((token) => tokenizer.idOf(token))
     .find((id) => id !== null);
   if (separatorId === undefined || separatorId === null) {
@@ -92,13 +112,7 @@ async function trainTokenizer(
       }
     },
   );
-  const files = chatMlTokenizerFiles(json, recipe.model!.contextLength);
-  // tokenizer.json last: its presence says that the folder is whole.
-  for (const [name, text] of [...files].sort(
-    ([a], [b]) => Number(a === 'tokenizer.json') - Number(b === 'tokenizer.json'),
-  )) {
-    await writeFileAtomic(join(folder, name), text);
-  }
+  await writeTokenizer(chatMlTokenizerFiles(json, recipe.model!.contextLength), folder);
 }
 
 /** Texts of all training files, each file in proportion to its share of the run, no row twice. */

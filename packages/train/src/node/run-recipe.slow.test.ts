@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { loadCheckpoint } from '@edgedesk/models';
-import { openFolder } from '@edgedesk/models/node';
+import { openCheckpoint, openFolder } from '@edgedesk/models/node';
 import { EdgeDeskError } from '@edgedesk/tensor';
 import { nodeBackend } from '@edgedesk/tensor/node';
 import { runAndKill } from '../../../tensor/src/node/killed-runs.case.js';
@@ -92,6 +92,39 @@ describe('runRecipe', () => {
       /step-000000006\.ckpt: the recipe or its data changed since the checkpoint was made; /,
     );
     await expect(run({ resume: true, allowChanges: true })).resolves.toMatchObject({ outcome: 'done' });
+  });
+
+  it('goes on from a GGUF file with its own tokenizer', async () => {
+    const base = fileURLToPath(new URL('../../../models/src/gguf/fixtures/llama.gguf', import.meta.url));
+    const data = '[{ name: language, sources: [{ files: [text.jsonl], weight: 1 }] }]';
+    const changes = { model: '', tokenizer: '', base, data, budget: '{ steps: 2 }', evaluation: '' };
+    const recipePath = await tinyRecipe({ ...changes, sequence: '64' });
+    const { modelDir } = await runRecipe({ recipePath, outDir: join(dirname(recipePath), 'run'), backend });
+    const [trained, source] = [await openCheckpoint(modelDir!), await openCheckpoint(base)];
+    expect(trained.config).toEqual(source.config);
+    const text = 'Where is my refund? 退款';
+    expect(trained.tokenizer.encode(text)).toEqual(source.tokenizer.encode(text));
+    const name = 'model.layers.1.mlp.up_proj.weight';
+    expect(await trained.weights.readF32(name)).not.toEqual(await source.weights.readF32(name));
+    await trained.weights.close();
+    await source.weights.close();
+  });
+
+  it('trains Phi-3 with adapters, and refuses adapters that have no name in its checkpoints', async () => {
+    const base = fileURLToPath(new URL('../../../models/src/gguf/fixtures/phi3.gguf', import.meta.url));
+    const data = '[{ name: language, sources: [{ files: [text.jsonl], weight: 1 }] }]';
+    const lora = '{ rank: 2, alpha: 4, roles: [q, v] }';
+    const changes = { model: '', tokenizer: '', base, data, lora, budget: '{ steps: 2 }', evaluation: '' };
+    const run = async (more: Record<string, string>) => {
+      const recipePath = await tinyRecipe({ ...changes, sequence: '64', ...more });
+      return runRecipe({ recipePath, outDir: join(dirname(recipePath), 'run'), backend });
+    };
+    await expect(run({ output: '{ merge: false }' })).rejects.toThrow(/Phi-3 joins its q, k and v/);
+    const { modelDir, outDir } = await run({});
+    expect(await readdir(outDir)).not.toContain('adapter');
+    const { config, weights } = await openCheckpoint(modelDir!);
+    expect(config).toMatchObject({ modelType: 'phi3', rotaryDim: 6 });
+    await weights.close();
   });
 
   it('reports missing and malformed data with file and line', async () => {

@@ -19,7 +19,7 @@ import { loadBase, type Base } from './base-model.js';
 import { loadRecipeData, type RecipeData } from './recipe-data.js';
 import { quantizedStart, type StartQuantizer } from './quantized-start.js';
 import { recipeTokenizer, type RunTokenizer } from './recipe-tokenizer.js';
-import { saveTrainedModel } from './save-trained.js';
+import { hasPeftNames, saveTrainedModel } from './save-trained.js';
 import { loadTeacher } from './teacher-model.js';
 import { TokenCache } from './token-cache.js';
 import { TrainingLog } from './training-log.js';
@@ -194,6 +194,15 @@ function makeTrainer(
       {
         where: recipe.base,
         fix: 'shorten `sequence`',
+      },
+    );
+  }
+  if (recipe.lora !== undefined && !recipe.output.merge && !hasPeftNames(config, recipe.lora)) {
+    throw new RecipeError(
+      'Phi-3 joins its q, k and v and its gate and up layers, so adapters of one of them have no name',
+      {
+        where: 'output.merge',
+        fix: 'leave `merge` on, or adapt `o` and `down` only',
       },
     );
   }

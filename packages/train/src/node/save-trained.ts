@@ -1,7 +1,8 @@
 import { dirname, join, relative, resolve } from 'node:path';
-import { readTokenizerFiles, writeSafetensors } from '@edgedesk/models';
+import { type DecoderConfig, readTokenizerFiles, writeSafetensors } from '@edgedesk/models';
 import { openFolder, saveCheckpoint } from '@edgedesk/models/node';
 import { writeFolderAtomic } from '@edgedesk/tensor/node';
+import type { LoraOptions } from '../graph/training-graph.js';
 import { peftConfig, peftName } from '../lora/peft.js';
 import { finalGrids, finalWeight, type Trained } from './final-weights.js';
 import { modelCard } from './model-card.js';
@@ -16,13 +17,18 @@ export interface TrainedModel extends Trained {
   readonly outDir: string;
 }
 
+/** Whether PEFT finds the adapted layers in the family's checkpoints: Phi-3 joins q, k and v, and gate and up. */
+export function hasPeftNames({ modelType }: DecoderConfig, { roles }: LoraOptions): boolean {
+  return modelType !== 'phi3' || roles.every((role) => role === 'o' || role === 'down');
+}
+
 /**
- * Writes the finished model: `model/` in the Hugging Face layout, with the grids of weights that were trained on one, and under LoRA `adapter/` in PEFT's. Returns the folder
+ * Writes the finished model: `model/` in the Hugging Face layout, with the grids of weights that were trained on one, and under LoRA `adapter/` in PEFT's where that has names for the layers. Returns the folder
  * to use: `model/`, or `adapter/` when the recipe asks not to merge.
  */
 export async function saveTrainedModel(trained: TrainedModel): Promise<string> {
   const { recipe, config, base, tokenizer, outDir } = trained;
-  if (recipe.lora !== undefined) {
+  if (recipe.lora !== undefined && hasPeftNames(config, recipe.lora)) {
     const adapter = join(outDir, 'adapter');
     await saveAdapter(trained, adapter);
     if (!recipe.output.merge) return adapter;

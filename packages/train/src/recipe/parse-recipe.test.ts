@@ -86,7 +86,7 @@ describe('parseRecipe', () => {
     [
       'a base and a model',
       `${valid}base: ../m\n`,
-      'r.yaml:2: the recipe needs either `model` or `base`; describe a new model, or name the folder of one to go on from.',
+      'r.yaml:2: the recipe needs either `model` or `base`; describe a new model, or name the folder or GGUF file of one to go on from.',
     ],
     [
       'broken YAML',

@@ -63,7 +63,7 @@ function checkWhole(recipe: Recipe, fail: Fail): void {
     fail(
       [],
       'needs either `model` or `base`',
-      'describe a new model, or name the folder of one to go on from',
+      'describe a new model, or name the folder or GGUF file of one to go on from',
     );
   }
   if (base !== undefined && tokenizer !== undefined) {
