@@ -18,6 +18,7 @@ export * from './pass.js';
 export * from './quantize/calibrated.js';
 export * from './quantize/round-to-nearest.js';
 export * from './quantize/settings.js';
+export * from './quantize/trained-grids.js';
 export type { GroupMethod } from './quantize/solve-in-format.js';
 export * from './recipe-for-budget.js';
 export * from './recipe.js';

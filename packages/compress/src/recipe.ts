@@ -7,14 +7,20 @@ import type { Model } from './model.js';
 import type { Pass, PassContext } from './pass.js';
 import { gptqPass, scaleSearchPass } from './quantize/calibrated.js';
 import { roundToNearestPass } from './quantize/round-to-nearest.js';
+import { trainedGridsPass } from './quantize/trained-grids.js';
 import type { GroupMethod } from './quantize/solve-in-format.js';
 
 /** Every pass a recipe can name. */
 export const passes: ReadonlyMap<string, Pass> = new Map(
-  [roundToNearestPass, scaleSearchPass, gptqPass, awqPass, mixedPrecisionPass, castPass].map((pass) => [
-    pass.name,
-    pass,
-  ]),
+  [
+    roundToNearestPass,
+    scaleSearchPass,
+    gptqPass,
+    awqPass,
+    mixedPrecisionPass,
+    trainedGridsPass,
+    castPass,
+  ].map((pass) => [pass.name, pass]),
 );
 
 /** A recipe of a hundred passes is a mistake or an attack. */
@@ -113,11 +119,13 @@ export interface BitsOptions {
   readonly asymmetric?: boolean;
   /** Bits of the embedding and the head. @default `bits` */
   readonly embeddingBits?: BitsChoice;
+  /** Steps in which each block is tuned once it is solved; not with `rtn`. @default none */
+  readonly refine?: number;
 }
 
 /** The recipe of a plain number of bits. RecipeError when groups are asked for where nothing is grouped. */
 export function recipeForBits(options: BitsOptions): readonly RecipeStep[] {
-  const { bits, method = 'rtn', storedBits, groupSize, asymmetric, embeddingBits } = options;
+  const { bits, method = 'rtn', storedBits, groupSize, asymmetric, embeddingBits, refine } = options;
   const groups = {
     ...(groupSize === undefined ? {} : { groupSize }),
     ...(asymmetric === undefined ? {} : { asymmetric }),
@@ -125,7 +133,14 @@ export function recipeForBits(options: BitsOptions): readonly RecipeStep[] {
   const others = {
     ...(storedBits === undefined ? {} : { storedBits }),
     ...(embeddingBits === undefined ? {} : { embeddingBits }),
+    ...(refine === undefined ? {} : { refine }),
   };
+  if (refine !== undefined && method === 'rtn') {
+    throw new RecipeError('refinement tunes what a method that looks at text has found', {
+      where: 'refine',
+      fix: 'leave it out, or choose the method "gptq"',
+    });
+  }
   if (!bitsChoices.includes(bits)) {
     throw new RecipeError(`${String(bits)} bits cannot be stored`, {
       where: 'bits',

@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import type { BitsOptions, BudgetOptions, Sensitivity } from '@edgedesk/compress';
+import type { BitsOptions, BudgetOptions, RecipeStep, Sensitivity } from '@edgedesk/compress';
 import type { CalibrationFiles } from '@edgedesk/compress/node';
 import { RecipeError } from '@edgedesk/tensor';
 import { jsonOption, writeJson } from '../terminal/json.js';
@@ -14,6 +14,7 @@ interface CompressOptions {
   readonly mixBits?: readonly number[];
   readonly sensitivity?: string;
   readonly method?: string;
+  readonly refine?: number;
   readonly calibration?: readonly string[];
   readonly calibrationTokens?: number;
   readonly embeddingBits?: string;
@@ -62,7 +63,13 @@ export function compressCommand(): Command {
     .option(
       '--method <name>',
       'how 8 and fewer bits are found: rtn (rounding), search (scales by what the inputs matter), gptq (best), awq or ' +
-        'awq+gptq (scaled channels before search or gptq) (default: rtn, with a budget gptq)',
+        'awq+gptq (scaled channels before search or gptq) (default: rtn, with a budget gptq); or trained: the grids ' +
+        'of a model trained by a recipe with `quantize`, which need no --bits',
+    )
+    .option(
+      '--refine <steps>',
+      "tune each block's rounding and scales in so many steps once it is solved, with all methods but rtn (60 is much)",
+      wholeNumber(1),
     )
     .option(
       '--calibration <file...>',
@@ -82,6 +89,8 @@ Examples:
   edgedesk compress smollm2-135m-instruct.Q8_0.gguf --bits 4 --out out/smollm2
   edgedesk compress models/edgedesk-base --bits 4 --group 64 --asymmetric --out out/int4-g64a
   edgedesk compress models/edgedesk-base --bits 4 --method gptq --calibration chats.jsonl --out out/gptq
+  edgedesk compress models/edgedesk-base --bits 3 --method gptq --refine 40 --calibration chats.jsonl --out out/int3
+  edgedesk compress runs/edgedesk-base-int4/model --method trained --out out/healed
   edgedesk compress models/edgedesk-base --target-size 7MB --calibration chats.jsonl --out out/7mb`,
     )
     .action(compress);
@@ -133,7 +142,7 @@ function uniformBits(options: CompressOptions, bits: string): BitsOptions {
       fix: 'leave it out, or give --target-size or --bits-per-weight in place of --bits',
     });
   }
-  const { embeddingBits, storedBits, group, asymmetric } = options;
+  const { embeddingBits, storedBits, group, asymmetric, refine } = options;
   return {
     bits: parseBits(bits, '--bits', bitChoices),
     method: parseMethod(options.method ?? 'rtn'),
@@ -145,7 +154,30 @@ function uniformBits(options: CompressOptions, bits: string): BitsOptions {
       : { storedBits: parseBits(storedBits, '--stored-bits', storedChoices) }),
     ...(group === undefined ? {} : { groupSize: group }),
     ...(asymmetric === undefined ? {} : { asymmetric }),
+    ...(refine === undefined ? {} : { refine }),
   };
+}
+
+/** The recipe of weights that were trained on their grids, which leave nothing to be said. */
+function trainedGrids(options: CompressOptions): { readonly recipe: readonly RecipeStep[] } {
+  const { bits, targetSize, bitsPerWeight, mixBits, sensitivity, refine } = options;
+  const { embeddingBits, storedBits, group, asymmetric, calibration, calibrationTokens } = options;
+  const given = Object.entries({
+    '--bits': bits,
+    '--target-size': targetSize,
+    '--bits-per-weight': bitsPerWeight,
+    '--mix-bits': mixBits,
+    '--sensitivity': sensitivity,
+    '--refine': refine,
+    '--embedding-bits': embeddingBits,
+    '--stored-bits': storedBits,
+    '--group': group,
+    '--asymmetric': asymmetric,
+    '--calibration': calibration,
+    '--calibration-tokens': calibrationTokens,
+  }).find(([, value]) => value !== undefined);
+  if (!given) return { recipe: [{ pass: 'trained-grids' }] };
+  throw new RecipeError('trained grids are taken over as they are', { where: given[0], fix: 'leave it out' });
 }
 
 /** What all weights together may take, with `--target-size` or `--bits-per-weight`. */
@@ -163,6 +195,7 @@ async function budgetFor(options: CompressOptions): Promise<BudgetOptions> {
     '--stored-bits': storedBits,
     '--group': group,
     '--asymmetric': asymmetric,
+    '--refine': options.refine,
   }).find(([, value]) => value !== undefined);
   if (uniform) {
     throw new RecipeError('with a budget each weight gets the format that suits it', {
@@ -186,13 +219,19 @@ async function sensitivityIn(file: string): Promise<Sensitivity> {
 }
 
 async function compress(model: string, options: CompressOptions): Promise<void> {
+  const isTrained = options.method === 'trained';
   const isBudget =
     options.bits === undefined || options.targetSize !== undefined || options.bitsPerWeight !== undefined;
-  if (isBudget && options.bits !== undefined) {
+  if (isBudget && !isTrained && options.bits !== undefined) {
     throw new RecipeError('a budget leaves the bits open', { where: '--bits', fix: 'leave it out' });
   }
-  const bits = isBudget ? await budgetFor(options) : uniformBits(options, options.bits!);
-  const looksAtText = isBudget ? 'a budget' : bits.method === 'rtn' ? null : bits.method!;
+  const settings = isTrained
+    ? trainedGrids(options)
+    : isBudget
+      ? await budgetFor(options)
+      : uniformBits(options, options.bits!);
+  const method = 'method' in settings ? settings.method! : 'rtn';
+  const looksAtText = isBudget && !isTrained ? 'a budget' : method === 'rtn' ? null : method;
   const calibration = calibrationOf(options, looksAtText);
   const [{ compressWithProgress }, { locateModel }] = await Promise.all([
     import('../model/compress-model.js'),
@@ -209,7 +248,7 @@ async function compress(model: string, options: CompressOptions): Promise<void> 
     {
       model: path,
       out: options.out,
-      ...bits,
+      ...settings,
       ...(calibration === undefined ? {} : { calibration }),
     },
     `Compressing ${model}`,

@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import type { OnTrainEvent, StepPoint } from '@edgedesk/train';
+import type { StartQuantizer } from '@edgedesk/train/node';
 import { interruptible } from '../terminal/abort.js';
 import { Interrupted } from '../terminal/failure.js';
 import { formatCount } from '../terminal/format.js';
@@ -42,6 +43,10 @@ async function train(recipePath: string, options: TrainOptions): Promise<void> {
     import('@edgedesk/train/node'),
     import('@edgedesk/tensor/node'),
   ]);
+  const quantizer: StartQuantizer = async (request) => {
+    const { quantizeForTraining } = await import('@edgedesk/compress/node');
+    return quantizeForTraining(request);
+  };
   const progress = new Progress('Training');
   let result;
   try {
@@ -49,6 +54,7 @@ async function train(recipePath: string, options: TrainOptions): Promise<void> {
       runRecipe({
         recipePath,
         backend: nodeBackend(),
+        quantizer,
         resume: options.resume === true,
         allowChanges: options.allowChanges === true,
         ...(options.out === undefined ? {} : { outDir: options.out }),

@@ -1,12 +1,12 @@
 import { compress } from '@edgedesk/compress/node';
-import type { BitsOptions, BudgetOptions } from '@edgedesk/compress';
+import type { BitsOptions, BudgetOptions, RecipeStep } from '@edgedesk/compress';
 import type { CalibrationFiles } from '@edgedesk/compress/node';
 import type { Manifest } from '@edgedesk/models';
 import { interruptible } from '../terminal/abort.js';
 import { formatBytes } from '../terminal/format.js';
 import { Progress } from '../terminal/progress.js';
 
-export type CompressSettings = (BitsOptions | BudgetOptions) & {
+export type CompressSettings = (BitsOptions | BudgetOptions | { readonly recipe: readonly RecipeStep[] }) & {
   /** Checkpoint folder or GGUF file. */
   readonly model: string;
   readonly out: string;

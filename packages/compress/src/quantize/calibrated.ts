@@ -1,11 +1,14 @@
 import type { LinearFormat, NBitFormat } from '@edgedesk/models';
 import { weightName } from '@edgedesk/models';
 import { RecipeError } from '@edgedesk/tensor';
+import { z } from 'zod';
 import { Gemm } from '../linear-algebra/gemm.js';
 import type { LinearSlot, Model } from '../model.js';
 import { denseWeight, withLinears } from '../model.js';
 import type { PassContext } from '../pass.js';
 import { definePass } from '../pass.js';
+import type { BlockToRefine } from '../refine/refine-block.js';
+import { BlockRefiner, maxRefineSteps, refinementVersion } from '../refine/refine-block.js';
 import { meanSquare, secondMoment } from '../sweep/statistic.js';
 import type { BlockAlgorithm, SweepContext, SweepResult } from '../sweep/sweep.js';
 import { sweepBlocks } from '../sweep/sweep.js';
@@ -17,10 +20,16 @@ import { searchScales } from './scale-search.js';
 import type { QuantizeSettings } from './settings.js';
 import { formatOfWeight, quantizeSettings, recordedSettings } from './settings.js';
 
+const calibratedSettings = quantizeSettings.extend({
+  /** Steps in which rounding and scales of each block are tuned once its layers are solved. */
+  refine: z.int().min(1).max(maxRefineSteps).optional(),
+});
+type CalibratedSettings = z.output<typeof calibratedSettings>;
+
 /** Rounding to nearest with scales that are searched for, each weight's error counted by its input's mean square. */
 export const scaleSearchPass = definePass({
   name: 'scale-search',
-  settings: quantizeSettings,
+  settings: calibratedSettings,
   needs: 'calibration',
   apply: (model, settings, context) => {
     const algorithm: BlockAlgorithm<Float32Array> = {
@@ -41,7 +50,7 @@ export const scaleSearchPass = definePass({
 /** GPTQ with static groups and searched scales: the errors of rounding are made up for by the weights beside them. */
 export const gptqPass = definePass({
   name: 'gptq',
-  settings: quantizeSettings,
+  settings: calibratedSettings,
   needs: 'calibration',
   apply: async (model, settings, context) => {
     const sweep = sweepContext('gptq', context);
@@ -85,13 +94,34 @@ const isInLayer = (weight: string): boolean => weight !== weightName.embedding &
 async function calibrated<S>(
   model: Model,
   name: string,
-  settings: QuantizeSettings,
+  settings: CalibratedSettings,
+  solver: BlockAlgorithm<S>,
+  context: SweepContext,
+): Promise<Model> {
+  const { refine } = settings;
+  if (refine === undefined) return swept(model, name, settings, solver, context);
+  const { backend, threads = backend.cores, signal } = context;
+  const refiner = new BlockRefiner(model.config, refine, backend, threads, signal);
+  try {
+    const algorithm = { ...solver, refine: (block: BlockToRefine) => refiner.refine(block) };
+    return await swept(model, name, settings, algorithm, context);
+  } finally {
+    await refiner.release();
+  }
+}
+
+async function swept<S>(
+  model: Model,
+  name: string,
+  settings: CalibratedSettings,
   algorithm: BlockAlgorithm<S>,
   context: SweepContext,
 ): Promise<Model> {
+  const { refine } = settings;
   const layers = [...model.linears.keys()].filter(isInLayer);
   const formats = layers.map((weight) => [weight, formatOfWeight(settings, weight)]);
-  const result = await sweepBlocks(model, algorithm, { name, formats }, context);
+  const decisive = { name, formats, ...(refine === undefined ? {} : { refine, refinementVersion }) };
+  const result = await sweepBlocks(model, algorithm, decisive, context);
   return withLinears(
     model,
     (slot, weight) => {
@@ -102,7 +132,11 @@ async function calibrated<S>(
     },
     {
       step: name,
-      settings: { ...recordedSettings(settings), calibrationTokens: context.calibration.ids.length },
+      settings: {
+        ...recordedSettings(settings),
+        ...(refine === undefined ? {} : { refine }),
+        calibrationTokens: context.calibration.ids.length,
+      },
     },
   );
 }

@@ -115,6 +115,21 @@ export class BlockRunner {
     return statistic.finish(sum, columns, this.tokens);
   }
 
+  /** The residual stream, a `[tokens, hidden]` buffer a batch: views, until the next run. */
+  get stream(): readonly Float32Array[] {
+    return this.residual;
+  }
+
+  /** Goes back to a copy of an earlier stream; takes it over. */
+  restore(stream: readonly Float32Array[]): void {
+    stream.forEach((hidden, batch) => (this.residual[batch] = hidden));
+  }
+
+  /** Rows and tokens of a batch, and each one's segments. */
+  get batchShape(): PartShape & { readonly segments: readonly BigInt64Array[] } {
+    return { ...this.shape, segments: this.segments };
+  }
+
   /** Runs the rest of a block after `mlp`, whose result may or may not have been kept. */
   finishBlock(weights: BlockWeights, where: string): Promise<unknown> {
     return this.run(this.keepsGated ? 'output' : 'mlpOutput', weights, where, null);

@@ -4,6 +4,7 @@ import type { OrtBackend } from '@edgedesk/tensor';
 import type { Calibration } from '../calibration/calibration.js';
 import type { Model } from '../model.js';
 import { denseWeight } from '../model.js';
+import type { BlockToRefine } from '../refine/refine-block.js';
 import { rolesAfter } from './block-graph.js';
 import { BlockRunner } from './block-runner.js';
 import { readBlock } from './read-block.js';
@@ -17,6 +18,8 @@ export interface BlockAlgorithm<S> {
   readonly statistic: Statistic<S>;
   /** What layers over one input share is computed once; then each is solved. `where` names the block in errors. */
   prepare(observed: S, where: string): Promise<SolveLinear>;
+  /** Improves on the layers of a block together, once they are solved. */
+  readonly refine?: ((block: BlockToRefine) => Promise<ReadonlyMap<string, NBitLinear>>) | undefined;
 }
 
 /** weight: `[out, in]` row-major f32, not kept. */
@@ -31,7 +34,7 @@ export interface SweepProgress {
    * `replay` runs blocks that an earlier, interrupted sweep has solved; `measure` observes a model that it does not
    * change.
    */
-  readonly phase: 'replay' | 'solve' | 'measure';
+  readonly phase: 'replay' | 'solve' | 'refine' | 'measure';
   /** Blocks behind us. */
   readonly done: number;
   readonly total: number;
@@ -67,7 +70,8 @@ export const stages = ['attentionInput', 'attention', 'mlpInput', 'mlp'] as cons
  * Quantizes the linear layers of all blocks, first to last, each on what the layers before it, already quantized, hand on.
  * Memory holds one block's weights and the residual stream of the calibration tokens, never the model. Each solved block
  * goes to the workspace; a sweep that finds blocks there that were made from the same weights, text and settings runs them
- * once and goes on after them, with the same result. `settings`: everything that decides the algorithm's numbers.
+ * once and goes on after them, with the same result. An algorithm that refines also has the unquantized model run beside, which
+ * doubles the stream in memory. `settings`: everything that decides the algorithm's numbers.
  */
 export async function sweepBlocks<S>(
   model: Model,
@@ -92,7 +96,7 @@ class Sweep<S> {
 
   async run(settings: unknown): Promise<SweepResult> {
     const { model, context } = this;
-    const { runner, blocks } = await this.start(settings);
+    const { runner, reference, blocks } = await this.start(settings);
     try {
       const total = model.config.layerCount;
       let solvedSeconds = 0;
@@ -106,6 +110,8 @@ class Sweep<S> {
         const weights = await readBlock(model, layer);
         const solved = await blocks.next(layer, weights);
         const where = `${model.name}, block ${layer}`;
+        const full = new Map(weights);
+        await reference?.run('block', full, where, null);
         if (solved) {
           report('replay', linearRoles);
           for (const role of linearRoles) {
@@ -114,9 +120,21 @@ class Sweep<S> {
           await runner.replay(weights, where);
           continue;
         }
-        const linears = await this.solveBlock(runner, layer, weights, where, (roles) =>
-          report('solve', roles),
+        const inputs = reference && runner.stream.map((hidden) => hidden.slice());
+        let linears: ReadonlyMap<string, NBitLinear> = await this.solveBlock(
+          runner,
+          layer,
+          weights,
+          where,
+          (roles) => report('solve', roles),
         );
+        if (reference && inputs) {
+          report('refine', linearRoles);
+          linears = await this.refineBlock(layer, full, linears, inputs, reference);
+          for (const [name, linear] of linears) weights.set(inLayer0(name, layer), toDense(linear));
+          runner.restore(inputs);
+          await runner.replay(weights, where);
+        }
         await blocks.save(layer, linears);
         solvedSeconds += (performance.now() - started) / 1000;
         solvedBlocks++;
@@ -125,20 +143,45 @@ class Sweep<S> {
       return { headInput, linear: (layer, name) => blocks.linear(layer, name) };
     } finally {
       await runner.release();
+      await reference?.release();
     }
   }
 
   /** Looks the embeddings of the calibration tokens up; the table is not kept. */
-  private async start(settings: unknown): Promise<{ runner: BlockRunner; blocks: SolvedBlocks }> {
+  private async start(
+    settings: unknown,
+  ): Promise<{ runner: BlockRunner; reference: BlockRunner | null; blocks: SolvedBlocks }> {
     const { model, threads } = this;
     const { calibration, backend, workspace, sha256, signal } = this.context;
     const embedding = denseWeight(await model.linears.get(weightName.embedding)!.read());
     const decisive = [settings, calibration.seq, backend.name, threads];
     const data = [calibration.ids, calibration.segments, embedding];
+    const runner = (): BlockRunner =>
+      new BlockRunner(model.config, calibration, embedding, backend, threads, signal);
     return {
       blocks: new SolvedBlocks(model, workspace, sha256, decisive, data),
-      runner: new BlockRunner(model.config, calibration, embedding, backend, threads, signal),
+      runner: runner(),
+      reference: this.algorithm.refine ? runner() : null,
     };
+  }
+
+  /** The solved layers after refinement; `reference` holds what the full-precision block has made. */
+  private async refineBlock(
+    layer: number,
+    weights: ReadonlyMap<string, Float32Array>,
+    linears: ReadonlyMap<string, NBitLinear>,
+    inputs: readonly Float32Array[],
+    reference: BlockRunner,
+  ): Promise<ReadonlyMap<string, NBitLinear>> {
+    const refined = await this.algorithm.refine!({
+      ...reference.batchShape,
+      layer,
+      weights,
+      linears: new Map([...linears].map(([name, linear]) => [inLayer0(name, layer), linear])),
+      inputs,
+      targets: reference.stream,
+    });
+    return new Map([...linears.keys()].map((name) => [name, refined.get(inLayer0(name, layer))!]));
   }
 
   /** Solves the layers of a block in the order in which they are computed, then runs the block to its end. */
@@ -174,3 +217,6 @@ class Sweep<S> {
     return (await runner.run('headInput', weights, `${this.model.name}, final norm`, meanSquare))!;
   }
 }
+
+const inLayer0 = (weight: string, layer: number): string =>
+  weight.replace(`model.layers.${layer}.`, 'model.layers.0.');
