@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { openArtefactWeights, writeGguf } from '@edgedesk/models';
 import type { Engine, EngineOptions } from '@edgedesk/runtime';
 import { fillFileAtomic, openFolder } from '@edgedesk/tensor/node';
+import type * as Package from 'node-llama-cpp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type CaseOptions, dense, openHere, writeArtefact } from '../../artefact.case.js';
 import { collect, engineContract, promptOf } from '../../engine-contract.case.js';
@@ -106,7 +107,7 @@ describe('refuses in one sentence', () => {
 
   it('an engine whose package is not there', async () => {
     const missing = 'node-llama-cpp-that-is-not-there';
-    const load = loadLlama(() => import(missing) as Promise<typeof import('node-llama-cpp')>);
+    const load = loadLlama(() => import(missing) as Promise<typeof Package>);
     await expect(load).rejects.toMatchObject({
       sentence:
         'node-llama-cpp: the llama.cpp engine is not installed; `npm install node-llama-cpp@3 --ignore-scripts`, or leave the engine at onnxruntime.',

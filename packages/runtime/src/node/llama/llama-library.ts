@@ -1,4 +1,5 @@
 import { RuntimeFailure } from '@edgedesk/tensor';
+import type * as Package from 'node-llama-cpp';
 import type { Llama } from 'node-llama-cpp';
 
 const install = 'npm install node-llama-cpp@3 --ignore-scripts';
@@ -28,7 +29,7 @@ export function llamaComplaint(error: unknown): string {
 }
 
 /** `llamaLibrary` from the package that `library` imports. */
-export async function loadLlama(library: () => Promise<typeof import('node-llama-cpp')>): Promise<Llama> {
+export async function loadLlama(library: () => Promise<typeof Package>): Promise<Llama> {
   const { getLlama, LlamaLogLevel } = await library().catch((cause: unknown) => {
     throw new RuntimeFailure('the llama.cpp engine is not installed', {
       where: 'node-llama-cpp',
