@@ -30,6 +30,14 @@ export async function readDevSet(packs: string): Promise<RowFile[]> {
   throw new DataError('there are no test rows', { where: packs, fix: 'use a complete checkout' });
 }
 
+/** The packs' files of training rows, for calibration: what the model will be asked, but not what it is measured on. */
+export function trainingRows(packs: string): string[] {
+  const domains = readdirSync(packs, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+  return domains.flatMap(({ name }) =>
+    languages.flatMap((language) => dataFiles(join(packs, name, language, 'train'))),
+  );
+}
+
 /** The business and the passages that the chat at the end of the tour answers from: those of a conversation of a pack. */
 export async function readShop(packs: string, language: Language): Promise<string | undefined> {
   const file = join(packs, 'retail', language, 'test', 'conversations.jsonl');

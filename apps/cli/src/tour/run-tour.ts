@@ -15,7 +15,7 @@ import { speedOf } from '../model/measure-speed.js';
 import { interruptible } from '../terminal/abort.js';
 import type { Language } from '../terminal/language.js';
 import { Progress } from '../terminal/progress.js';
-import { readDevSet, readShop } from './dev-set.js';
+import { readDevSet, readShop, trainingRows } from './dev-set.js';
 import { tourTexts } from './texts.js';
 import type { TourTexts } from './texts.js';
 
@@ -37,6 +37,8 @@ const variants = [
   { name: 'INT8', bits: 8 },
   { name: 'INT4', bits: 4 },
 ] as const;
+/** Text that calibration looks at: enough for a small model, and it must fit into the five minutes. */
+const calibrationTokens = 16_384;
 
 /** Compressing, loading and the speed runs take the rest of the five minutes that the tour may last. */
 const evaluationMs = 120_000;
@@ -63,8 +65,13 @@ export async function runTour({ model = shipped, out, rows, language }: TourSett
     ...variant,
     path: join(out, `${basename(resolve(checkpoint))}-${variant.name.toLowerCase()}`),
   }));
+  const calibration = { files: trainingRows(join(checkout, 'packs')), tokens: calibrationTokens };
   for (const { name, bits, path } of models) {
-    await compressWithProgress({ model: checkpoint, out: path, bits }, texts.compressing(name));
+    const settings = { model: checkpoint, out: path, bits };
+    await compressWithProgress(
+      bits === 32 ? settings : { ...settings, method: 'gptq', calibration },
+      texts.compressing(name),
+    );
   }
   const reports = await compare(models, sets, rows, texts);
   const measured: EvalReport[] = [];
