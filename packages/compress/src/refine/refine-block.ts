@@ -40,8 +40,6 @@ export const refinementVersion = 1;
 const rateSum = 0.5;
 /** A scale's relative rate beside a weight's: searched scales are good, so they travel 5 % at most. */
 const gainRate = 0.1;
-/** Shares of the way that tuning went, of which the judged batches choose one: the shorter, the fewer weights change their level. */
-const travels = [1, 0.5, 0.25] as const;
 /** One batch in so many, and at least one, is not tuned on but judges; of fewer than four batches all do both. */
 const judgedShare = 8;
 const minJudgedOf = 4;
@@ -54,8 +52,8 @@ const seed = 1;
  *   w <- w - r |s| sign(dL/dw),  gain <- gain - r / 10 sign(dL/dgain),  r falls linearly from 1 / steps to 0
  *
  * L is the mean over tokens of |block(x) - y|^2 / |y|^2: a norm follows, so errors count relative to their token, and the
- * few tokens with huge activations do not outweigh the rest. Some batches are left out of the tuning: they choose how far to
- * follow it, all the way, a half or a quarter, or not at all when they see no gain. Same inputs, same bytes. Call `release` when done.
+ * few tokens with huge activations do not outweigh the rest. Some batches are left out of the tuning, and where they see no
+ * gain the layers stay as they were. Same inputs, same bytes. Call `release` when done.
  */
 export class BlockRefiner {
   readonly #sessions = new Map<string, Session>();
@@ -99,8 +97,7 @@ export class BlockRefiner {
       return sum;
     };
 
-    const start = new Map([...tuned.keys()].map((name) => [name, numbers(tuned, name).slice()]));
-    let least = await judge();
+    const before = await judge();
     const session = await this.#session(config, shape, 'train');
     const gradients = new Map([...tuned].map(([name, { shape: dims }]) => [name, tensor.zeros(dims)]));
     const outputs = Object.fromEntries([...gradients].map(([name, t]) => [gradientOf(name), t]));
@@ -117,21 +114,13 @@ export class BlockRefiner {
         moveGains(numbers(tuned, gain), numbers(gradients, gain), rate * gainRate);
       }
     }
-    const end = new Map([...tuned.keys()].map((name) => [name, numbers(tuned, name).slice()]));
-    let best: ReadonlyMap<string, NBitLinear> = block.linears;
-    for (const travel of travels) {
-      for (const [name, from] of start) goPart(from, end.get(name)!, travel, numbers(tuned, name));
-      const error = await judge();
-      if (!(error < least)) continue;
-      least = error;
-      best = new Map(
-        [...block.linears].map(([name, linear]) => [
-          name,
-          quantizedWeight(numbers(tuned, name), linear, numbers(tuned, gridInputs(name).gain)),
-        ]),
-      );
-    }
-    return best;
+    if (!((await judge()) < before)) return block.linears;
+    return new Map(
+      [...block.linears].map(([name, linear]) => [
+        name,
+        quantizedWeight(numbers(tuned, name), linear, numbers(tuned, gridInputs(name).gain)),
+      ]),
+    );
   }
 
   async release(): Promise<void> {
@@ -177,11 +166,6 @@ export class BlockRefiner {
     this.#sessions.set(key, session);
     return session;
   }
-}
-
-/** out = from + share (to - from). */
-function goPart(from: Float32Array, to: Float32Array, share: number, out: Float32Array): void {
-  for (let i = 0; i < out.length; i++) out[i] = from[i]! + share * (to[i]! - from[i]!);
 }
 
 const numbers = (tensors: ReadonlyMap<string, Tensor>, name: string): Float32Array =>

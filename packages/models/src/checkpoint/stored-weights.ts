@@ -1,5 +1,6 @@
 import { CheckpointError, elementCount, type Shape } from '@edgedesk/tensor';
 import { type DecoderConfig, weightName, weightShapes } from '../config.js';
+import { isGridTensor } from '../linear/trained-grid.js';
 import type { TensorInfo, WeightSource } from '../weights.js';
 import { missingTensor } from './safetensors.js';
 
@@ -112,10 +113,13 @@ export function weightsByOurNames(config: DecoderConfig, source: WeightSource, w
       start += elementCount(shape);
     });
   }
+  // Grids of trained weights go by our names in every family.
+  for (const [name, tensor] of source.tensors) if (isGridTensor(name)) tensors.set(name, tensor);
   // Parts of a joint layer are asked for one behind the other: it is read once.
   let last: { readonly name: string; readonly values: Promise<Float32Array<ArrayBuffer>> } | undefined;
   const readF32 = async (name: string): Promise<Float32Array<ArrayBuffer>> => {
     const part = partOf.get(name);
+    if (part === undefined && isGridTensor(name)) return source.readF32(name);
     if (part === undefined) throw missingTensor(name, where);
     const { weight, start, isLast } = part;
     const from = place(weight.name);

@@ -20,6 +20,9 @@ export const trainedGridNames = (weight: string) => ({
   zeroPoints: `${weight}.grid_zero_points`,
 });
 
+/** Whether `name` is a grid's tensor. */
+export const isGridTensor = (name: string): boolean => /\.grid(_scales|_zero_points)?$/.test(name);
+
 /** Group sizes that a runtime has kernels for. */
 const groupSizes: readonly number[] = [16, 32, 64, 128];
 

@@ -23,12 +23,14 @@ export function hasPeftNames({ modelType }: DecoderConfig, { roles }: LoraOption
 }
 
 /**
- * Writes the finished model: `model/` in the Hugging Face layout, with the grids of weights that were trained on one, and under LoRA `adapter/` in PEFT's where that has names for the layers. Returns the folder
+ * Writes the finished model: `model/` in the Hugging Face layout, with the grids of weights that were trained on one, and
+ * under LoRA `adapter/` in PEFT's where that has names for the layers and nothing is rounded. Returns the folder
  * to use: `model/`, or `adapter/` when the recipe asks not to merge.
  */
 export async function saveTrainedModel(trained: TrainedModel): Promise<string> {
   const { recipe, config, base, tokenizer, outDir } = trained;
-  if (recipe.lora !== undefined && hasPeftNames(config, recipe.lora)) {
+  // Adapters that were trained under rounding are nothing without it.
+  if (recipe.lora !== undefined && recipe.quantize === undefined && hasPeftNames(config, recipe.lora)) {
     const adapter = join(outDir, 'adapter');
     await saveAdapter(trained, adapter);
     if (!recipe.output.merge) return adapter;

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { dirname, resolve } from 'node:path';
-import { loadCheckpoint, weightShapes } from '@edgedesk/models';
-import { openFolder } from '@edgedesk/models/node';
+import { weightShapes } from '@edgedesk/models';
+import { openCheckpoint, openFolder } from '@edgedesk/models/node';
 import { RecipeError, type Tensor } from '@edgedesk/tensor';
 import type { Recipe } from '../recipe/recipe-schema.js';
 import type { TeacherOptions } from '../trainer/teacher.js';
@@ -18,7 +18,7 @@ export async function loadTeacher(
 ): Promise<(TeacherOptions & { readonly key: string }) | undefined> {
   if (recipe.teacher === undefined) return undefined;
   const path = resolve(dirname(recipePath), recipe.teacher.model);
-  const checkpoint = await loadCheckpoint(openFolder(path));
+  const checkpoint = await openCheckpoint(path);
   const { config, weights } = checkpoint;
   try {
     const own = await openFolder(folder).readText('tokenizer.json', 2 ** 28);
