@@ -14,6 +14,74 @@ const TOOL_LINE = {
   zh: '你可以调用下列函数。调用时写成 <tool_call>{"name": ..., "arguments": {...}}</tool_call>。\n函数：',
 };
 
+/** Questions of one visit at most. */
+const VISIT = 4;
+/** What is said around the questions, with the replies. */
+const SMALL_TALK = {
+  en: {
+    greetings: [
+      ['Hi', 'Hello! How can I help you?'],
+      ['hi there', 'Hi! What can I do for you?'],
+      ['hello', 'Hello! What would you like to know?'],
+      ['Good morning', 'Good morning! How can I help?'],
+      ['good evening', 'Good evening! How can I help?'],
+      ['hey', 'Hi! How can I help you today?'],
+      ['Is anyone there?', 'Yes, I am here. How can I help?'],
+      ['can you help me', 'Of course. What is it about?'],
+      ['I have a question', 'Go ahead, I am happy to help.'],
+    ],
+    thanks: [
+      ['Thanks', 'You are welcome! Is there anything else?'],
+      ['thank you so much', 'My pleasure. Anything else I can do?'],
+      ['ok great', 'Glad I could help. Anything else?'],
+      ['ok', 'Is there anything else you would like to know?'],
+      ['perfect, thanks a lot', 'You are welcome! Let me know if you need anything else.'],
+      ['got it', 'Good. Is there anything else I can help with?'],
+      ['That helps', 'Glad to hear it. Anything else?'],
+      ['thx', 'You are welcome!'],
+    ],
+    partings: [
+      ['Bye', 'Goodbye, and have a nice day!'],
+      ["no that's all", 'Then have a good day. Goodbye!'],
+      ['thanks, bye', 'You are welcome. Goodbye!'],
+      ["That's everything, thank you", 'You are welcome. Have a nice day!'],
+      ['see you', 'See you, take care!'],
+      ['nope, bye', 'Goodbye, and take care!'],
+    ],
+  },
+  zh: {
+    greetings: [
+      ['在吗', '在的，请问有什么可以帮您？'],
+      ['你好', '您好，请问有什么可以帮您？'],
+      ['您好', '您好，请问想了解什么？'],
+      ['有人吗', '在的，您请说。'],
+      ['哈喽', '您好，请问有什么可以帮您？'],
+      ['早上好', '早上好，请问有什么可以帮您？'],
+      ['我想问个问题', '好的，您请说。'],
+      ['问一下', '您请说。'],
+      ['客服在不在', '在的，请问有什么可以帮您？'],
+    ],
+    thanks: [
+      ['谢谢', '不客气，还有别的可以帮您吗？'],
+      ['好的', '好的，还有其他想了解的吗？'],
+      ['明白了', '好的，还有其他问题随时问我。'],
+      ['知道了，谢谢啊', '不客气，有问题随时找我。'],
+      ['嗯嗯好', '好的，还有什么可以帮您？'],
+      ['太好了', '能帮到您就好，还有别的吗？'],
+      ['行', '好的，还有其他问题吗？'],
+      ['多谢', '不用客气，还有什么可以帮您？'],
+    ],
+    partings: [
+      ['再见', '再见，祝您生活愉快！'],
+      ['没有了', '好的，祝您生活愉快，再见！'],
+      ['谢谢，再见', '不客气，再见！'],
+      ['没别的事了，拜拜', '好的，再见，祝您一切顺利！'],
+      ['就这些，谢谢', '不客气，祝您生活愉快！'],
+      ['拜', '再见，有需要随时找我。'],
+    ],
+  },
+};
+
 /** All generated files of a pack: path below the pack's folder -> rows. */
 export const generate = (pack) => {
   const files = {};
@@ -22,6 +90,7 @@ export const generate = (pack) => {
     const faq = pack.faq.flatMap((entry) => entry.questions[split].map((question) => ({ entry, question })));
     const outOfScope = inSplit(pack.cases, 'out_of_scope');
     files[`${split}/faq.jsonl`] = faq.map(({ entry, question }) => faqRow(pack, entry, question));
+    if (split === 'train') files['train/visits.jsonl'] = visitRows(pack, faq);
     files[`${split}/conversations.jsonl`] = inSplit(pack.conversations).map((row) =>
       conversationRow(pack, row),
     );
@@ -44,6 +113,33 @@ const faqRow = (pack, entry, question) => {
   const context = draw.shuffle([passageOf(pack, entry.id), ...others]);
   return { question, context, answer: entry.answer, lang: pack.lang, gold_ids: [entry.id], faq: entry.id };
 };
+
+/** A visit: several FAQ questions in a row, as conversations run, with a greeting before and thanks behind some of them. */
+const visitRows = (pack, faq) => {
+  const draw = draws(`${pack.name}/visits`);
+  const waiting = draw.shuffle(faq);
+  const rows = [];
+  while (waiting.length > 0) {
+    const asked = waiting.splice(0, 1 + draw.below(VISIT));
+    const taken = [...new Set(asked.map(({ entry }) => entry.id))];
+    // Half of the others come near to a question, as a retriever brings them.
+    const others = distractors(pack, asked[0].question, taken, 1 + draw.below(3), draw);
+    const context = draw.shuffle([...taken.map((id) => passageOf(pack, id)), ...others]);
+    const messages = asked.flatMap(({ entry, question }) => exchange(question, entry.answer));
+    const talk = SMALL_TALK[pack.lang];
+    const some = (list) => list[draw.below(list.length)];
+    if (draw.below(3) === 0) messages.unshift(...exchange(...some(talk.greetings)));
+    if (draw.below(3) === 0) messages.push(...exchange(...some(talk.thanks)));
+    if (draw.below(4) === 0) messages.push(...exchange(...some(talk.partings)));
+    rows.push(chatRow(pack, messages, context));
+  }
+  return rows;
+};
+
+const exchange = (question, answer) => [
+  { role: 'user', content: question },
+  { role: 'assistant', content: answer },
+];
 
 const outOfScopeRow = (pack, { question, passages = [] }) => {
   const draw = draws(`${pack.name}/oos/${question}`);
