@@ -9,25 +9,15 @@ import {
 } from '@edgedesk/models';
 import { elementCount } from '@edgedesk/tensor';
 import { writeFolderAtomic } from '@edgedesk/tensor/node';
+import { tinyConfig as smallest } from '../../../packages/models/src/decoder/decoder.case.js';
 
 export const tinyConfig: DecoderConfig = {
-  modelType: 'llama',
+  ...smallest,
   vocabSize: 384,
   hiddenSize: 64,
   intermediateSize: 96,
-  layerCount: 2,
-  headCount: 4,
-  kvHeadCount: 2,
-  headDim: 16,
   contextLength: 256,
-  ropeTheta: 10_000,
-  normEpsilon: 1e-5,
-  tiedEmbedding: true,
-  qkvBias: false,
-  qkNorm: false,
-  bosTokenId: null,
   eosTokenIds: [2, 0],
-  padTokenId: 0,
 };
 
 /** Writes a checkpoint with random weights and a tokenizer trained on a few lines, in the Hugging Face layout. */

@@ -1,6 +1,7 @@
 import type { DecoderConfig, WeightSource } from '@edgedesk/models';
 import { weightShapes } from '@edgedesk/models';
 import { elementCount } from '@edgedesk/tensor';
+import { tinyConfig as smallest } from '../../models/src/decoder/decoder.case.js';
 
 /** Repeatable numbers around 0 with this standard deviation, a few of them three times as large. */
 export function bellShaped(count: number, deviation: number, seed = 1): Float32Array<ArrayBuffer> {
@@ -17,23 +18,12 @@ export function bellShaped(count: number, deviation: number, seed = 1): Float32A
 
 /** A decoder that runs in milliseconds. */
 export const tinyConfig: DecoderConfig = {
-  modelType: 'llama',
+  ...smallest,
   vocabSize: 320,
   hiddenSize: 64,
   intermediateSize: 96,
-  layerCount: 2,
-  headCount: 4,
-  kvHeadCount: 2,
-  headDim: 16,
   contextLength: 128,
-  ropeTheta: 10_000,
-  normEpsilon: 1e-5,
-  tiedEmbedding: true,
-  qkvBias: false,
-  qkNorm: false,
-  bosTokenId: null,
   eosTokenIds: [2, 0],
-  padTokenId: 0,
 };
 
 /** A checkpoint in memory whose tensors are made when they are read; `changed` replaces some. */

@@ -17,26 +17,15 @@ import { encodeModel } from '@edgedesk/tensor';
 import { openFolder } from '@edgedesk/tensor/node';
 import { loadEngine, type LoadOptions } from '@edgedesk/runtime';
 import { nodeBackend } from '@edgedesk/tensor/node';
+import { tinyConfig as smallest } from '../../models/src/decoder/decoder.case.js';
 
 /** A decoder that runs in a millisecond, with several key/value heads and layers. */
 export const tinyConfig: DecoderConfig = {
-  modelType: 'llama',
+  ...smallest,
   vocabSize: 320,
-  hiddenSize: 48,
-  intermediateSize: 80,
   layerCount: 3,
-  headCount: 4,
-  kvHeadCount: 2,
-  headDim: 16,
   contextLength: 160,
-  ropeTheta: 10_000,
-  normEpsilon: 1e-5,
-  tiedEmbedding: true,
-  qkvBias: false,
-  qkNorm: false,
-  bosTokenId: null,
   eosTokenIds: [2, 0],
-  padTokenId: 0,
 };
 
 export const dense: LinearFormat = { kind: 'dense', storage: 'f32' };

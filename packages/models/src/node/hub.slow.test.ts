@@ -3,9 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { HubError } from '@edgedesk/tensor';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import { randomWeights } from '../decoder/decoder.case.js';
+import { randomWeights, tinyConfig } from '../decoder/decoder.case.js';
 import { parseHubModel, pullFiles } from '../hub/index.js';
-import type { DecoderConfig } from '../config.js';
 import { chatMlTokenizerFiles } from '../tokenizer/chatml.js';
 import type { TokenizerJson } from '../tokenizer/tokenizer-json.js';
 import { cachedModel, pullModel, type PullModelOptions } from './hub.js';
@@ -14,25 +13,7 @@ import { gitSha1, type HubServer, repo, sha256, startHubServer, type Trouble } f
 import { openCheckpoint } from './open-checkpoint.js';
 import { saveCheckpoint } from './save-checkpoint.js';
 
-const config: DecoderConfig = {
-  modelType: 'llama',
-  vocabSize: 512,
-  hiddenSize: 48,
-  intermediateSize: 80,
-  layerCount: 2,
-  headCount: 4,
-  kvHeadCount: 2,
-  headDim: 16,
-  contextLength: 64,
-  ropeTheta: 10_000,
-  normEpsilon: 1e-5,
-  tiedEmbedding: true,
-  qkvBias: false,
-  qkNorm: false,
-  bosTokenId: null,
-  eosTokenIds: [2],
-  padTokenId: 0,
-};
+const config = { ...tinyConfig, vocabSize: 512 };
 const weights = randomWeights(config);
 const timing = { answerMs: 8000, stallMs: 8000, pauseMs: 2, maxPauseMs: 8, attempts: 4 };
 const hasty = { timing: { ...timing, answerMs: 300, stallMs: 300 } };

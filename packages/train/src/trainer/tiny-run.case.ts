@@ -7,25 +7,14 @@ import { adamwDefaults } from '../optimizer/adamw.js';
 import { uniformAt } from '../random/philox.js';
 import { scheduleDefaults } from '../schedule/schedule.js';
 import { Trainer, type TrainerOptions } from './trainer.js';
+import { tinyConfig as smallest } from '../../../models/src/decoder/decoder.case.js';
 
 export const tinyConfig: DecoderConfig = {
-  modelType: 'llama',
+  ...smallest,
   vocabSize: 40,
   hiddenSize: 32,
   intermediateSize: 48,
-  layerCount: 2,
-  headCount: 4,
-  kvHeadCount: 2,
   headDim: 8,
-  contextLength: 64,
-  ropeTheta: 10_000,
-  normEpsilon: 1e-5,
-  tiedEmbedding: true,
-  qkvBias: false,
-  qkNorm: false,
-  bosTokenId: null,
-  eosTokenIds: [2],
-  padTokenId: 0,
 };
 
 /**
