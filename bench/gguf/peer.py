@@ -87,17 +87,21 @@ def judge(tokens, full, *files):
     ids = ids[: len(ids) // ROW * ROW]
     reference = list(log_probs(full, ids))
 
-    def loss(rows):
-        parts = [-row[np.arange(ROW - 1), ids[i * ROW + 1 : (i + 1) * ROW]] for i, row in enumerate(rows)]
-        return np.exp(np.concatenate(parts).mean())
-
-    print(f"{len(ids)} tokens, perplexity in full {loss(reference):.3f}", flush=True)
+    targets = [ids[start + 1 : start + ROW] for start in range(0, len(ids), ROW)]
+    losses = [-row[np.arange(ROW - 1), ahead] for row, ahead in zip(reference, targets)]
+    print(f"{len(ids)} tokens, perplexity in full {np.exp(np.mean(losses)):.3f}", flush=True)
     for path in files:
-        rows = list(log_probs(path, ids))
-        kl = np.mean([(np.exp(p) * (p - q)).sum(1).mean() for p, q in zip(reference, rows)])
-        same = np.mean([(p.argmax(1) == q.argmax(1)).mean() for p, q in zip(reference, rows)])
-        size = os.path.getsize(path)
-        print(f"{os.path.basename(path)}: {size} bytes, KL {kl:.4f}, top-1 {same:.1%}, perplexity {loss(rows):.3f}", flush=True)
+        kl, same, losses = [], [], []
+        for p, q, ahead in zip(reference, log_probs(path, ids), targets):
+            kl.append((np.exp(p) * (p - q)).sum(1))
+            same.append(p.argmax(1) == q.argmax(1))
+            losses.append(-q[np.arange(ROW - 1), ahead])
+        error = np.std(kl) / np.sqrt(len(ids))
+        print(
+            f"{os.path.basename(path)}: {os.path.getsize(path)} bytes, KL {np.mean(kl):.4f} (standard error {error:.4f}), "
+            f"top-1 {np.mean(same):.1%}, perplexity {np.exp(np.mean(losses)):.3f}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":
