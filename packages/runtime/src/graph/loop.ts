@@ -21,8 +21,8 @@ const OPSET_FLOOR = 18n;
  * behind each. A call is either of one iteration or of one id, since an iteration's rows are stacked.
  *
  * Softmax and sums run over `past` and `recent` in stretches. With the same border between the two, a row comes out the
- * same to the last bit, whether it is computed alone in an iteration or among others; so whoever keeps the border still
- * while text is generated gets the same text in one piece, in many, and from verified drafts.
+ * same to the last bit, whether it is computed alone in an iteration or among others; so whoever ties the border to the
+ * position gets the same text in one piece, in many, from verified drafts and from cached beginnings.
  */
 export function putLoopAround(plain: PlainDecoder, config: DecoderConfig): Uint8Array<ArrayBuffer> {
   const { graph, model } = plain;

@@ -46,12 +46,12 @@ export class LoopedModel {
     private readonly session: Session,
   ) {}
 
-  async read(rows: KvRows, ids: readonly number[]): Promise<void> {
-    const { added } = await this.pass(rows, rows.length, ids, onePass, lastRow);
+  /** Rows before `border` are the past of this call, here and below; see `putLoopAround`. */
+  async read(rows: KvRows, border: number, ids: readonly number[]): Promise<void> {
+    const { added } = await this.pass(rows, border, ids, onePass, lastRow);
     rows.append(ids, added);
   }
 
-  /** Rows before `border` are the past of this call; see `putLoopAround`. */
   async generate(
     rows: KvRows,
     border: number,

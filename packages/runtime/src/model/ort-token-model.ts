@@ -93,7 +93,7 @@ class OrtTokenModel implements TokenModel {
 
   begin(tokens: readonly number[], reserve: number): Promise<Sequence> {
     const rows = this.cache.take(tokens, tokens.length - 1, reserve);
-    return Promise.resolve(this.sequence(rows, tokens.length, () => this.cache.put(rows)));
+    return Promise.resolve(this.sequence(rows, () => this.cache.put(rows)));
   }
 
   beginScoring(tokens: readonly number[], limit: number): Promise<Sequence> {
@@ -102,7 +102,7 @@ class OrtTokenModel implements TokenModel {
     rows.truncate(Math.min(rows.commonPrefix(tokens), limit));
     rows.reserve(tokens.length);
     return Promise.resolve(
-      this.sequence(rows, tokens.length, () => {
+      this.sequence(rows, () => {
         this.scored = rows;
       }),
     );
@@ -114,14 +114,11 @@ class OrtTokenModel implements TokenModel {
     return this.model.release();
   }
 
-  private sequence(rows: KvRows, promptLength: number, handBack: () => void): Sequence {
+  private sequence(rows: KvRows, handBack: () => void): Sequence {
     return {
       cachedTokens: rows.length,
-      read: (ids) => this.model.read(rows, ids),
-      generate: (ids, decoding) => {
-        const { border, room } = borderOf(rows.length, promptLength);
-        return this.model.generate(rows, border, ids, within(room, decoding));
-      },
+      read: (ids) => this.read(rows, ids),
+      generate: (ids, decoding) => this.generate(rows, ids, decoding),
       score: (ids, targets, withRows) => this.model.score(rows, ids, targets, withRows),
       end: () => {
         handBack();
@@ -129,23 +126,41 @@ class OrtTokenModel implements TokenModel {
       },
     };
   }
+
+  private async read(rows: KvRows, ids: readonly number[]): Promise<void> {
+    for (let rest = ids; rest.length > 0;) {
+      const piece = rest.slice(0, roomAt(rows.length));
+      await this.model.read(rows, borderAt(rows.length), piece);
+      rest = rest.slice(piece.length);
+    }
+  }
+
+  private async generate(rows: KvRows, ids: readonly number[], decoding: Decoding): Promise<number[]> {
+    const inLastStretch = ids.length - roomAt(rows.length);
+    const early = inLastStretch <= 0 ? 0 : ids.length - (((inLastStretch - 1) % stretchRows) + 1);
+    await this.read(rows, ids.slice(0, early));
+    const rest = ids.slice(early);
+    // A call over a piece of the prompt is of one iteration.
+    const room = rest.length > 1 ? 1 : roomAt(rows.length);
+    return this.model.generate(rows, borderAt(rows.length), rest, within(room, decoding));
+  }
 }
 
 /**
- * Rows of a reply lie in stretches of this many behind the prompt. A call stays within one stretch: longer ones lose
- * less at their ends, shorter ones copy fewer rows a token.
+ * Rows lie in stretches of this many from the first token on. A call stays within one: longer ones lose less time at
+ * their ends, shorter ones copy fewer rows a token.
  */
-const stretchRows = 32;
+const stretchRows = 64;
+
+/** How many more rows fit into the stretch that begins or goes on at `length`. */
+const roomAt = (length: number): number => stretchRows - (length % stretchRows);
 
 /**
- * Where the past ends when `length` rows are there, and how many rows a call may add. The border depends on the length
- * alone, not on how the rows came about, so that neither does the text; see `putLoopAround`.
+ * Where the past ends and the stretch begins. It depends on the position alone, not on how the rows before came about,
+ * so that neither do a row's numbers: read in pieces, generated, verified or found in the cache, they are the same to
+ * the last bit; see `putLoopAround`.
  */
-function borderOf(length: number, promptLength: number): { border: number; room: number } {
-  if (length < promptLength) return { border: length, room: 1 };
-  const inStretch = (length - promptLength) % stretchRows;
-  return { border: length - inStretch, room: stretchRows - inStretch };
-}
+const borderAt = (length: number): number => length - (length % stretchRows);
 
 function within(room: number, decoding: Decoding): Decoding {
   const { uniforms, draft } = decoding;
