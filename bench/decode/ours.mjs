@@ -13,7 +13,11 @@ for (let repeat = 0; repeat <= repeats; repeat++) {
     (_, i) => 3 + ((i * 7 + repeat * 1013) % (engine.info.vocabSize - 3)),
   );
   let finish;
-  for await (const chunk of engine.generate(ids, { maxNewTokens: fresh, ignoreEnd: true })) {
+  for await (const chunk of engine.generate(ids, {
+    maxNewTokens: fresh,
+    ignoreEnd: true,
+    speculation: 'off',
+  })) {
     finish = chunk.finish ?? finish;
   }
   // The first warms up.
