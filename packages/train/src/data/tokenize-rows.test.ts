@@ -69,8 +69,9 @@ describe('tokenizeRows', () => {
     ];
     expect(marked(await tokenize(rows))).toEqual([
       '<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n[退款<|im_end|>]\n<|im_start|>user\n<|im_end|>?<|im_end|>\n<|im_start|>assistant\n[No<|im_end|>]\n',
-      "<|im_start|>system\nName the intent of the customer's message.<|im_end|>\n<|im_start|>user\nthe refund<|im_end|>\n<|im_start|>assistant\n[refund<|im_end|>]\n",
       '[三天。<|endoftext|>]',
+      // Intents wait for the others they may be joined with.
+      "<|im_start|>system\nName the intent of the customer's message.<|im_end|>\n<|im_start|>user\nthe refund<|im_end|>\n<|im_start|>assistant\n[refund<|im_end|>]\n",
     ]);
     const all = marked(await tokenize(rows, { lossOn: 'all' }));
     expect(all.every((text) => /^\[[^[\]]*\]$/.test(text))).toBe(true);
