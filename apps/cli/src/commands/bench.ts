@@ -35,6 +35,8 @@ export function benchCommand(): Command {
     .addHelpText(
       'after',
       `
+This is the model's own speed: speculation, which wins where replies copy, is off while measuring.
+
 Examples:
   edgedesk bench out/int4
   edgedesk bench out/int4 --prompt 1024 --new 128 --json speed.json
