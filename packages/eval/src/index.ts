@@ -8,7 +8,7 @@ export * from './metrics/divergence.js';
 export * from './metrics/metric.js';
 export * from './metrics/rouge-l.js';
 export * from './report/gate.js';
-export { reportStyle } from './report/html-style.js';
+export * from './report/html-page.js';
 export * from './report/markup.js';
 export * from './report/html-report.js';
 export * from './report/notes.js';

@@ -1,15 +1,12 @@
 import type { FrontierPoint, Sensitivity } from '@edgedesk/compress';
-import { escapeJson, escapeMarkup, px, reportStyle, roundTicks } from '@edgedesk/eval';
+import { escapeMarkup, htmlPage, px, roundTicks } from '@edgedesk/eval';
 import type { Language } from '@edgedesk/models';
 import { formatBytes } from '../terminal/format.js';
 import type { SensitivityGrid } from './sensitivity-grid.js';
 import { sensitivityGrid } from './sensitivity-grid.js';
 import { sensitivityWords } from './sensitivity-words.js';
 
-/**
- * The measurements as one HTML page: a map of the layers and what each size buys. No script, nothing from the network, light
- * or dark as the reader has it; the numbers are in it as JSON (`#sensitivity`).
- */
+/** The measurements as one HTML page: a map of the layers and what each size buys; the numbers are in it as JSON (`#sensitivity`). */
 export function sensitivityHtml(
   sensitivity: Sensitivity,
   frontier: readonly FrontierPoint[],
@@ -17,21 +14,8 @@ export function sensitivityHtml(
 ): string {
   const words = sensitivityWords[lang];
   const grid = sensitivityGrid(sensitivity);
-  const title = escapeMarkup(words.title(sensitivity.model));
   const { method, probeTokens } = sensitivity;
-  return `<!doctype html>
-<html lang="${lang === 'zh' ? 'zh-CN' : 'en'}">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>${title}</title>
-<style>${reportStyle}svg .cell{fill:var(--s1)}svg .curve{stroke:var(--s1);stroke-width:2;fill:none}</style>
-</head>
-<body>
-<main>
-<h1>${title}</h1>
-<h2>${words.layers}</h2>
+  const body = `<h2>${words.layers}</h2>
 <p class="soft">${escapeMarkup(words.measured(grid.bits, method, probeTokens))}</p>
 <div class="card scroll">${heatMap(grid, lang)}</div>
 <ul class="legend">${grid.outer
@@ -42,12 +26,14 @@ export function sensitivityHtml(
 <h2>${words.budgets}</h2>
 <p class="soft">${escapeMarkup(words.budgetsNote)}</p>
 <div class="card scroll">${curve(frontier, lang)}</div>
-<div class="card scroll">${table(frontier, lang)}</div>
-</main>
-<script type="application/json" id="sensitivity">${escapeJson({ ...sensitivity, frontier })}</script>
-</body>
-</html>
-`;
+<div class="card scroll">${table(frontier, lang)}</div>`;
+  return htmlPage({
+    lang,
+    title: words.title(sensitivity.model),
+    body,
+    data: { id: 'sensitivity', value: { ...sensitivity, frontier } },
+    style: 'svg .cell{fill:var(--s1)}svg .curve{stroke:var(--s1);stroke-width:2;fill:none}',
+  });
 }
 
 const cell = { width: 88, height: 20, left: 64, top: 26 };

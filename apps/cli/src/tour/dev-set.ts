@@ -12,12 +12,11 @@ const languages = ['zh', 'en'];
  * each of many files. Rows of the packs alternate, so that any limit sees all of them.
  */
 export async function readDevSet(packs: string): Promise<RowFile[]> {
-  const domains = readdirSync(packs, { withFileTypes: true }).filter((entry) => entry.isDirectory());
   const sets: RowFile[] = [];
   for (const language of languages) {
     const byKind = new Map<string, RowFile['rows'][]>();
-    for (const { name } of domains) {
-      const folder = join(packs, name, language, 'test');
+    for (const domain of domainsOf(packs)) {
+      const folder = join(packs, domain, language, 'test');
       for (const { rows } of await readRowFiles(dataFiles(folder))) {
         const kind = rows[0]?.kind;
         if (kind !== undefined) byKind.set(kind, [...(byKind.get(kind) ?? []), rows]);
@@ -32,9 +31,8 @@ export async function readDevSet(packs: string): Promise<RowFile[]> {
 
 /** The packs' files of training rows, for calibration: what the model will be asked, but not what it is measured on. */
 export function trainingRows(packs: string): string[] {
-  const domains = readdirSync(packs, { withFileTypes: true }).filter((entry) => entry.isDirectory());
-  return domains.flatMap(({ name }) =>
-    languages.flatMap((language) => dataFiles(join(packs, name, language, 'train'))),
+  return domainsOf(packs).flatMap((domain) =>
+    languages.flatMap((language) => dataFiles(join(packs, domain, language, 'train'))),
   );
 }
 
@@ -48,6 +46,11 @@ export async function readShop(packs: string, language: Language): Promise<strin
     if (opening?.role === 'system') return opening.content;
   }
   return undefined;
+}
+
+function domainsOf(packs: string): string[] {
+  const entries = readdirSync(packs, { withFileTypes: true });
+  return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
 }
 
 function dataFiles(folder: string): string[] {

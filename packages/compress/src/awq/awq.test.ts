@@ -1,15 +1,14 @@
 import type { DecoderConfig } from '@edgedesk/models';
 import { toDense, weightName } from '@edgedesk/models';
-import { nodeSha256 } from '@edgedesk/models/node';
 import { nodeBackend } from '@edgedesk/tensor/node';
 import { afterAll, describe, expect, it } from 'vitest';
-import type { Calibration } from '../calibration/calibration.js';
 import { Gemm } from '../linear-algebra/gemm.js';
 import { bellShaped, generatedWeights, tinyConfig } from '../model.case.js';
 import type { Model } from '../model.js';
 import { denseWeight, modelFromWeights } from '../model.js';
 import { roundToNearest } from '../quantize/round-to-nearest.js';
 import { nbitFormat } from '../quantize/settings.js';
+import { calibrationText, sweepContext } from '../sweep/sweep.case.js';
 import type { SweepContext } from '../sweep/sweep.js';
 import type { Workspace } from '../sweep/workspace.js';
 import { memoryWorkspace } from '../sweep/workspace.js';
@@ -21,20 +20,9 @@ import { searchAwqScales } from './search-scales.js';
 const backend = nodeBackend();
 const gemm = new Gemm(backend, 1);
 afterAll(() => gemm.release());
-const calibration: Calibration = {
-  seq: 32,
-  ids: Int32Array.from({ length: 128 }, (_, i) => (i * 37 + ((i * i) % 11)) % tinyConfig.vocabSize),
-  segments: Int32Array.from({ length: 128 }, (_, i) => Math.floor(i / 11)),
-};
+const calibration = calibrationText(128, tinyConfig.vocabSize);
 const contextWith = (workspace: Workspace, more: Partial<SweepContext> = {}) => {
-  const { signal, ...sweep }: SweepContext = {
-    calibration,
-    backend,
-    threads: 1,
-    workspace,
-    sha256: nodeSha256,
-    ...more,
-  };
+  const { signal, ...sweep } = sweepContext(calibration, workspace, more);
   return { sweep, ...(signal ? { signal } : {}) };
 };
 

@@ -1,16 +1,15 @@
 import { createHash } from 'node:crypto';
 import type { DecoderConfig, NBitLinear } from '@edgedesk/models';
 import { linearRoles, storedSize, toDense, weightName } from '@edgedesk/models';
-import { nodeSha256 } from '@edgedesk/models/node';
 import { EdgeDeskError } from '@edgedesk/tensor';
 import { nodeBackend } from '@edgedesk/tensor/node';
 import { describe, expect, it } from 'vitest';
-import type { Calibration } from '../calibration/calibration.js';
 import { bellShaped, generatedWeights, tinyConfig } from '../model.case.js';
 import type { Model } from '../model.js';
 import { denseWeight, modelFromWeights, parameterCount } from '../model.js';
 import { roundToNearest } from '../quantize/round-to-nearest.js';
 import { nbitFormat } from '../quantize/settings.js';
+import { calibrationText, sweepContext } from '../sweep/sweep.case.js';
 import type { SweepContext } from '../sweep/sweep.js';
 import type { Workspace } from '../sweep/workspace.js';
 import { memoryWorkspace } from '../sweep/workspace.js';
@@ -24,22 +23,9 @@ import { checkSensitivity, parseSensitivity } from './sensitivity.js';
 const backend = nodeBackend();
 const config: DecoderConfig = tinyConfig;
 const model = modelFromWeights('tiny', config, generatedWeights(config));
-const calibration: Calibration = {
-  seq: 32,
-  ids: Int32Array.from({ length: 192 }, (_, i) => (i * 37 + ((i * i) % 11)) % config.vocabSize),
-  segments: Int32Array.from({ length: 192 }, (_, i) => Math.floor(i / 11)),
-};
-const context = (
-  workspace: Workspace = memoryWorkspace(),
-  more: Partial<SweepContext> = {},
-): SweepContext => ({
-  calibration,
-  backend,
-  threads: 1,
-  workspace,
-  sha256: nodeSha256,
-  ...more,
-});
+const calibration = calibrationText(192, config.vocabSize);
+const context = (workspace?: Workspace, more?: Partial<SweepContext>) =>
+  sweepContext(calibration, workspace, more);
 
 function divergence(p: Float32Array, q: Float32Array): number {
   let sum = 0;

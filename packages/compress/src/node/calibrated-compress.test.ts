@@ -3,26 +3,24 @@ import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
-  chatMlSpecialTokens,
-  chatMlTokenizerFiles,
   formatOf,
   loadTokenizer,
   openArtefactWeights,
   readManifest,
-  trainByteLevelBpe,
   verifyArtefact,
   weightName,
 } from '@edgedesk/models';
 import type { NBitLinear } from '@edgedesk/models';
-import { nodeSha256, saveCheckpoint } from '@edgedesk/models/node';
+import { nodeSha256 } from '@edgedesk/models/node';
 import { EdgeDeskError } from '@edgedesk/tensor';
 import { openFolder } from '@edgedesk/tensor/node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { generatedWeights, tinyConfig } from '../model.case.js';
+import { tinyConfig } from '../model.case.js';
 import type { SweepProgress } from '../sweep/sweep.js';
 import { readCalibration } from './calibration-files.js';
 import type { CompressOptions } from './compress.js';
 import { compress } from './compress.js';
+import { writeTinyBase } from './tiny-base.case.js';
 import { workFolder } from './work-folder.js';
 
 let root: string;
@@ -30,25 +28,7 @@ const inRoot = (name: string): string => join(root, name);
 
 beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), 'edgedesk-calibrated-'));
-  const tokenizer = await trainByteLevelBpe(
-    ['Where is my order? 我的订单在哪里?', 'It is on its way. 在路上。'],
-    {
-      vocabSize: tinyConfig.vocabSize,
-      specialTokens: chatMlSpecialTokens,
-    },
-  );
-  await saveCheckpoint(inRoot('base'), {
-    config: tinyConfig,
-    weights: generatedWeights(tinyConfig),
-    tokenizerFiles: chatMlTokenizerFiles(tokenizer, tinyConfig.contextLength),
-  });
-  const rows = Array.from({ length: 40 }, (_, i) => ({
-    messages: [
-      { role: 'user', content: `Where is order ${i * 7}?` },
-      { role: 'assistant', content: `订单 ${i} 在路上。 It is on its way.` },
-    ],
-  }));
-  await writeFile(inRoot('chats.jsonl'), rows.map((row) => JSON.stringify(row)).join('\n'));
+  await writeTinyBase(root, tinyConfig, 40);
   await writeFile(inRoot('texts.jsonl'), '{"text":"一共三天。"}\n{"text":"where is it?","intent":"where"}\n');
 });
 afterAll(() => rm(root, { recursive: true }));

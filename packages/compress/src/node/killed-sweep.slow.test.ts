@@ -1,14 +1,13 @@
-import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { chatMlSpecialTokens, chatMlTokenizerFiles, trainByteLevelBpe } from '@edgedesk/models';
-import { saveCheckpoint } from '@edgedesk/models/node';
 import { openFolder } from '@edgedesk/tensor/node';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { runAndKill } from '../../../tensor/src/node/killed-runs.case.js';
 import type { MeteredProgram } from '../../../tensor/src/node/killed-runs.case.js';
-import { generatedWeights, tinyConfig } from '../model.case.js';
+import { tinyConfig } from '../model.case.js';
+import { writeTinyBase } from './tiny-base.case.js';
 
 /** Enough blocks and text that the sweep takes longer than loading the program. */
 const config = { ...tinyConfig, hiddenSize: 128, headDim: 32, intermediateSize: 256, layerCount: 6 };
@@ -19,22 +18,7 @@ const inRoot = (name: string): string => join(root, name);
 
 beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), 'edgedesk-killed-'));
-  const tokenizer = await trainByteLevelBpe(['Where is my order? 我的订单在哪里?', 'On its way. 在路上。'], {
-    vocabSize: config.vocabSize,
-    specialTokens: chatMlSpecialTokens,
-  });
-  await saveCheckpoint(inRoot('base'), {
-    config,
-    weights: generatedWeights(config),
-    tokenizerFiles: chatMlTokenizerFiles(tokenizer, config.contextLength),
-  });
-  const rows = Array.from({ length: 400 }, (_, i) => ({
-    messages: [
-      { role: 'user', content: `Where is order ${i * 7}?` },
-      { role: 'assistant', content: `订单 ${i} 在路上。 It is on its way.` },
-    ],
-  }));
-  await writeFile(inRoot('chats.jsonl'), rows.map((row) => JSON.stringify(row)).join('\n'));
+  await writeTinyBase(root, config, 400);
 });
 afterAll(() => rm(root, { recursive: true }));
 

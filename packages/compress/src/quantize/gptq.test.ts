@@ -1,12 +1,11 @@
 import type { NBitFormat } from '@edgedesk/models';
-import { groupsPerRow, packRows, toDense, unpackRows } from '@edgedesk/models';
+import { groupsPerRow, levelRange, packRows, toDense, unpackRows } from '@edgedesk/models';
 import { nodeBackend } from '@edgedesk/tensor/node';
 import { afterAll, describe, expect, it } from 'vitest';
 import { inverseCholesky } from '../linear-algebra/cholesky.js';
 import { Gemm } from '../linear-algebra/gemm.js';
 import { bellShaped } from '../model.case.js';
 import { factorHessian, gptq } from './gptq.js';
-import { levelRange } from './grid.js';
 import { roundToNearest } from './round-to-nearest.js';
 import { searchScales } from './scale-search.js';
 import { nbitFormat } from './settings.js';

@@ -1,11 +1,9 @@
-import type { NBitFormat, NBitLinear } from '@edgedesk/models';
-import { groupsPerRow } from '@edgedesk/models';
+import type { LevelRange, NBitFormat, NBitLinear } from '@edgedesk/models';
+import { groupsPerRow, levelRange, quantizedLinear } from '@edgedesk/models';
 import { RuntimeFailure } from '@edgedesk/tensor';
 import { inverseCholesky } from '../linear-algebra/cholesky.js';
 import type { Gemm, Matrix } from '../linear-algebra/gemm.js';
 import { submatrix } from '../linear-algebra/gemm.js';
-import type { LevelRange } from './grid.js';
-import { levelRange, quantizedLinear } from './grid.js';
 import { searchScales } from './scale-search.js';
 
 /**

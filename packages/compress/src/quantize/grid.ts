@@ -1,20 +1,12 @@
 import { CheckpointError, f16BitsToF32, f32ToF16Bits } from '@edgedesk/tensor';
-import type { LevelRange, NBitFormat, NBitLinear } from '@edgedesk/models';
-import { groupsPerRow, levelRange } from '@edgedesk/models';
-
-export { levelRange, type LevelRange };
+import type { GroupGrids, LevelRange, NBitFormat, NBitLinear } from '@edgedesk/models';
+import { groupsPerRow, levelRange, quantizedLinear } from '@edgedesk/models';
 
 /** The values (level - zero) * scale, level = 0 .. 2^bits - 1. */
 export interface Grid {
   /** On binary16's grid; 0 for a group of zeros. May be negative. */
   readonly scale: number;
   readonly zero: number;
-}
-
-/** The grids of all groups of a weight, `[out, ceil(in / groupSize)]`; without zero points they are symmetric. */
-export interface GroupGrids {
-  readonly scales: Float32Array;
-  readonly zeroPoints?: Uint8Array;
 }
 
 /** The largest finite binary16. */
@@ -61,25 +53,6 @@ export function roundToGrids(
     }
   }
   return quantizedLinear(shape, format, levels, { scales, ...(zeroPoints ? { zeroPoints } : {}) });
-}
-
-/** The layer that levels on grids are. */
-export function quantizedLinear(
-  shape: readonly [number, number],
-  { bits, levelBits, groupSize }: NBitFormat,
-  levels: Uint8Array,
-  { scales, zeroPoints }: GroupGrids,
-): NBitLinear {
-  return {
-    kind: 'nbit',
-    shape,
-    bits,
-    ...(levelBits === undefined ? {} : { levelBits }),
-    groupSize,
-    levels,
-    scales,
-    ...(zeroPoints ? { zeroPoints } : {}),
-  };
 }
 
 /**

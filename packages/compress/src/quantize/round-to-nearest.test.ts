@@ -1,9 +1,8 @@
 import type { NBitFormat } from '@edgedesk/models';
-import { groupsPerRow, informationBits, toDense } from '@edgedesk/models';
+import { groupsPerRow, informationBits, levelRange, toDense } from '@edgedesk/models';
 import { f16BitsToF32, f32ToF16Bits } from '@edgedesk/tensor';
 import { describe, expect, it } from 'vitest';
 import { bellShaped } from '../model.case.js';
-import { levelRange } from './grid.js';
 import { roundToNearest } from './round-to-nearest.js';
 import { nbitFormat } from './settings.js';
 

@@ -1,8 +1,8 @@
 import type { NBitFormat, NBitLinear } from '@edgedesk/models';
-import { groupsPerRow } from '@edgedesk/models';
+import { groupsPerRow, levelRange } from '@edgedesk/models';
 import { denseWeight, withLinears } from '../model.js';
 import { definePass } from '../pass.js';
-import { asymmetricGrid, checkScale, levelRange, roundToGrids, symmetricGrid } from './grid.js';
+import { asymmetricGrid, checkScale, roundToGrids, symmetricGrid } from './grid.js';
 import { plainSlot } from './plain-slot.js';
 import { formatOfWeight, quantizeSettings, recordedSettings } from './settings.js';
 

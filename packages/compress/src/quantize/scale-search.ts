@@ -1,7 +1,7 @@
-import type { NBitFormat } from '@edgedesk/models';
-import { groupsPerRow } from '@edgedesk/models';
-import type { Grid, GroupGrids, LevelRange } from './grid.js';
-import { asymmetricGrid, checkScale, levelRange, symmetricGrid, toHalf } from './grid.js';
+import type { GroupGrids, LevelRange, NBitFormat } from '@edgedesk/models';
+import { groupsPerRow, levelRange } from '@edgedesk/models';
+import type { Grid } from './grid.js';
+import { asymmetricGrid, checkScale, symmetricGrid, toHalf } from './grid.js';
 
 /** Factors tried between the ends of the range, both included. */
 const factorCount = 24;

@@ -11,6 +11,7 @@ import { roundToNearest } from '../quantize/round-to-nearest.js';
 import { applyRecipe } from '../recipe.js';
 import { BlockRunner } from '../sweep/block-runner.js';
 import { readBlock } from '../sweep/read-block.js';
+import { sweepContext } from '../sweep/sweep.case.js';
 import type { SweepContext } from '../sweep/sweep.js';
 import type { Workspace } from '../sweep/workspace.js';
 import { memoryWorkspace } from '../sweep/workspace.js';
@@ -32,14 +33,8 @@ const judged: Calibration = {
   ids: calibration.ids.map((_, i) => (Math.imul(i + 7, 2_246_822_519) >>> 8) % 320),
 };
 
-const sweepWith = (workspace: Workspace, more: Partial<SweepContext> = {}): SweepContext => ({
-  calibration,
-  backend,
-  threads: 1,
-  workspace,
-  sha256: nodeSha256,
-  ...more,
-});
+const sweepWith = (workspace: Workspace, more?: Partial<SweepContext>) =>
+  sweepContext(calibration, workspace, more);
 
 /** The residual stream behind every block of the model in turn. */
 async function streams(model: Model, text: Calibration): Promise<Float32Array[][]> {

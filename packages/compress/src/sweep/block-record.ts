@@ -1,5 +1,5 @@
 import type { NBitLinear } from '@edgedesk/models';
-import { groupsPerRow } from '@edgedesk/models';
+import { groupsPerRow, quantizedLinear } from '@edgedesk/models';
 import { elementCount } from '@edgedesk/tensor';
 import { z } from 'zod';
 
@@ -70,16 +70,11 @@ export function decodeBlockRecord(bytes: Uint8Array<ArrayBuffer>): BlockRecord |
   for (const { name, shape, bits, levelBits, groupSize, asymmetric } of header.linears) {
     const groups = shape[0] * groupsPerRow(shape[1], groupSize);
     if (at + elementCount(shape) + groups * (asymmetric ? 5 : 4) > bytes.length) return null;
-    linears.set(name, {
-      kind: 'nbit',
-      shape,
-      bits,
-      ...(levelBits === undefined ? {} : { levelBits }),
-      groupSize,
-      levels: take(elementCount(shape)),
-      scales: new Float32Array(take(groups * 4).buffer),
-      ...(asymmetric ? { zeroPoints: take(groups) } : {}),
-    });
+    // In the order of the bytes: levels, scales, zero points.
+    const levels = take(elementCount(shape));
+    const scales = new Float32Array(take(groups * 4).buffer);
+    const grids = { scales, ...(asymmetric ? { zeroPoints: take(groups) } : {}) };
+    linears.set(name, quantizedLinear(shape, { bits, levelBits, groupSize }, levels, grids));
   }
   return at === bytes.length ? { fingerprint: header.fingerprint, linears } : null;
 }

@@ -8,18 +8,17 @@ import {
   weightName,
   weightShapes,
 } from '@edgedesk/models';
-import { nodeSha256 } from '@edgedesk/models/node';
 import type { Tensor, Value } from '@edgedesk/tensor';
 import { DifferentiableGraph, EdgeDeskError, encodeModel, tensor } from '@edgedesk/tensor';
 import { nodeBackend } from '@edgedesk/tensor/node';
 import { describe, expect, it } from 'vitest';
-import type { Calibration } from '../calibration/calibration.js';
 import { generatedWeights, tinyConfig } from '../model.case.js';
 import type { Model } from '../model.js';
 import { denseWeight, modelFromWeights } from '../model.js';
 import { applyRecipe, passes } from '../recipe.js';
 import { encodeBlockRecord, decodeBlockRecord } from './block-record.js';
 import { meanSquare, secondMoment } from './statistic.js';
+import { calibrationText, sweepContext } from './sweep.case.js';
 import type { BlockAlgorithm, SweepContext, SweepProgress } from './sweep.js';
 import { sweepBlocks } from './sweep.js';
 import type { Workspace } from './workspace.js';
@@ -29,20 +28,10 @@ const backend = nodeBackend();
 const config: DecoderConfig = { ...tinyConfig, layerCount: 3, hiddenSize: 64, intermediateSize: 256 };
 
 /** Six rows of 32 tokens in documents of eleven. */
-const calibration: Calibration = {
-  seq: 32,
-  ids: Int32Array.from({ length: 192 }, (_, i) => (i * 37 + ((i * i) % 11)) % config.vocabSize),
-  segments: Int32Array.from({ length: 192 }, (_, i) => Math.floor(i / 11)),
-};
+const calibration = calibrationText(192, config.vocabSize);
 
-const contextWith = (workspace: Workspace, more: Partial<SweepContext> = {}): SweepContext => ({
-  calibration,
-  backend,
-  threads: 1,
-  workspace,
-  sha256: nodeSha256,
-  ...more,
-});
+const contextWith = (workspace: Workspace, more?: Partial<SweepContext>) =>
+  sweepContext(calibration, workspace, more);
 
 async function sentenceOf(action: Promise<unknown>): Promise<string> {
   const error: unknown = await action.then(

@@ -14,8 +14,9 @@ import {
   formatPercent,
   significant,
 } from './format.js';
-import { reportStyle, seriesCount } from './html-style.js';
-import { escapeJson, escapeMarkup } from './markup.js';
+import { htmlPage } from './html-page.js';
+import { seriesCount } from './html-style.js';
+import { escapeMarkup } from './markup.js';
 import { noteText } from './notes.js';
 import type { EvalReport } from './schema.js';
 import { reportTexts } from './texts.js';
@@ -34,23 +35,10 @@ export interface HtmlReportOptions {
 export function htmlReport(reports: readonly EvalReport[], options: HtmlReportOptions = {}): string {
   const { lang = 'en' } = options;
   const texts = reportTexts[lang];
-  const title = escapeMarkup(options.title ?? texts.title);
   const scatter = sizeQualityChart(reports, lang);
   const speed = speedCharts(reports, lang);
   const settings = reports[0]?.settings;
-  return `<!doctype html>
-<html lang="${lang === 'zh' ? 'zh-CN' : 'en'}">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>${title}</title>
-<style>${reportStyle}</style>
-</head>
-<body>
-<main>
-<h1>${title}</h1>
-${legend(reports)}
+  const body = `${legend(reports)}
 <h2>${texts.summary}</h2>
 <div class="card scroll">${summary(reports, lang)}</div>
 ${scatter === '' ? '' : `<h2>${texts.sizeAndQuality}</h2>\n<div class="card scroll">${scatter}</div>`}
@@ -60,12 +48,13 @@ ${(reports[0]?.data ?? []).map((_, index) => fileCard(reports, index, lang)).joi
 ${speed === '' ? '' : `<h2>${texts.speed}</h2>\n${speed}`}
 <h2>${texts.howMade}</h2>
 <p class="soft">${texts.method}</p>
-${settings === undefined ? '' : `<p class="soft">${texts.settings(settings.limit, settings.replyTokens, settings.seed)}</p>`}
-</main>
-<script type="application/json" id="reports">${escapeJson(reports)}</script>
-</body>
-</html>
-`;
+${settings === undefined ? '' : `<p class="soft">${texts.settings(settings.limit, settings.replyTokens, settings.seed)}</p>`}`;
+  return htmlPage({
+    lang,
+    title: options.title ?? texts.title,
+    body,
+    data: { id: 'reports', value: reports },
+  });
 }
 
 function legend(reports: readonly EvalReport[]): string {

@@ -75,7 +75,7 @@ export async function taskScores(
 /** How well `reply` answers `row`. A refusal answers nothing, so its overlap with the answer does not count. */
 export function answerScores(
   reply: string,
-  row: Pick<GroundedRow, 'answer' | 'answers'> & Partial<Pick<GroundedRow, 'context' | 'goldIds'>>,
+  row: Pick<GroundedRow, 'answer' | 'answers'> & GivenPassages,
 ): TaskScores {
   const { mark, text } = parseMarks(reply);
   const refused = mark === 'no_answer' || mark === 'hand_off';
@@ -90,19 +90,13 @@ export function answerScores(
   };
 }
 
-function passageScore(
-  text: string,
-  { context = [], goldIds = [] }: Partial<Pick<GroundedRow, 'context' | 'goldIds'>>,
-): TaskScores {
+type GivenPassages = Partial<Pick<GroundedRow, 'context' | 'goldIds'>>;
+
+function passageScore(reply: string, { context = [], goldIds = [] }: GivenPassages): TaskScores {
   const golden = context.filter(({ id }) => id !== undefined && goldIds.includes(id));
   if (golden.length === 0 || golden.length === context.length) return {};
-  const used =
-    context[
-      passageUsed(
-        text,
-        context.map((passage) => passage.text),
-      )
-    ];
+  const texts = context.map(({ text }) => text);
+  const used = context[passageUsed(reply, texts)];
   return { rightPassage: used !== undefined && golden.includes(used) };
 }
 

@@ -7,7 +7,7 @@ import { fuseDecoder } from '../decoder/fuse.js';
 import type { PlacedPart, PlacedUnit } from '../decoder/fuse-weights.js';
 import type { DecoderWeights, StoredLinear } from '../linear/decoder-weights.js';
 import type { Linear, LinearFormat } from '../linear/linear.js';
-import { groupsPerRow } from '../linear/linear.js';
+import { groupsPerRow, quantizedLinear } from '../linear/linear.js';
 import { unpackRows } from '../linear/pack.js';
 import { partSize, storedParts, storedSize } from '../linear/stored.js';
 import { loadTokenizer } from '../tokenizer/load-tokenizer.js';
@@ -134,18 +134,13 @@ async function readLinear(
     const values = storage === 'f16' ? halves('weight') : new Float32Array(parts.get('weight')!.buffer);
     return { kind: 'dense', shape, storage, weight: finite(values, weight, source.name) };
   }
-  const { bits, levelBits, groupSize, asymmetric } = format;
+  const { bits, groupSize, asymmetric } = format;
   const groups = groupsPerRow(columns, groupSize);
-  return {
-    kind: 'nbit',
-    shape,
-    bits,
-    ...(levelBits === undefined ? {} : { levelBits }),
-    groupSize,
-    levels: unpackRows(parts.get('levels')!, rows, columns, bits, groups * groupSize),
+  const levels = unpackRows(parts.get('levels')!, rows, columns, bits, groups * groupSize);
+  return quantizedLinear(shape, format, levels, {
     scales: finite(halves('scales'), weight, source.name),
     ...(asymmetric ? { zeroPoints: unpackRows(parts.get('zeroPoints')!, rows, groups, bits) } : {}),
-  };
+  });
 }
 
 function finite<T extends Float32Array>(values: T, weight: string, where: string): T {

@@ -1,12 +1,7 @@
 import { readFileSync } from 'node:fs';
-import type { Tensor, Value } from '@edgedesk/tensor';
-import { DifferentiableGraph, encodeModel, tensor } from '@edgedesk/tensor';
-import { nodeBackend } from '@edgedesk/tensor/node';
 import { describe, expect, test } from 'vitest';
 import type { DecoderConfig } from '../config.js';
-import { weightShapes } from '../config.js';
-import { decoder } from './decoder.js';
-import { expandLowering, logitsHead } from './expand.js';
+import { expandedLogits } from './expanded-logits.case.js';
 import { referenceConfigs, referenceWeight } from './reference.case.js';
 
 const reference = JSON.parse(
@@ -18,29 +13,7 @@ async function logitsOf(
   tokens: readonly number[],
   segments: readonly number[],
 ): Promise<number[][]> {
-  const g = new DifferentiableGraph();
-  const feeds: Record<string, Tensor> = {
-    token_ids: tensor.i64(tokens, [tokens.length]),
-    segment_ids: tensor.i64(segments, [1, tokens.length]),
-  };
-  const values = new Map<string, Value>();
-  for (const [name, shape] of weightShapes(config)) {
-    values.set(name, g.input(name, 'f32', shape));
-    feeds[name] = tensor.f32(referenceWeight(name, shape), shape);
-  }
-  const lowering = expandLowering(g, config, {
-    batch: 1,
-    seq: tokens.length,
-    tokenIds: g.input('token_ids', 'i64', [tokens.length]),
-    segmentIds: g.input('segment_ids', 'i64', [1, tokens.length]),
-    weight: (name) => values.get(name)!,
-    head: logitsHead(g),
-  });
-  g.output(decoder(config, lowering), 'logits');
-  const session = await nodeBackend().createSession(encodeModel(g), { threads: 1 });
-  const { logits } = await session.run(feeds);
-  await session.release();
-  const data = logits!.data as Float32Array;
+  const data = await expandedLogits(config, referenceWeight, tokens, segments);
   return tokens.map((_, t) => [...data.subarray(t * config.vocabSize, (t + 1) * config.vocabSize)]);
 }
 

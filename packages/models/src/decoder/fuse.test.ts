@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Session, Tensor } from '@edgedesk/tensor';
-import { DifferentiableGraph, encodeModel, tensor } from '@edgedesk/tensor';
+import { encodeModel, tensor } from '@edgedesk/tensor';
 import { nodeBackend } from '@edgedesk/tensor/node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { DecoderConfig } from '../config.js';
@@ -12,8 +12,7 @@ import { randomNBit } from '../linear/linear.case.js';
 import type { Linear, LinearFormat } from '../linear/linear.js';
 import { toDense } from '../linear/to-dense.js';
 import { randomWeights, tinyConfig } from './decoder.case.js';
-import { decoder } from './decoder.js';
-import { expandLowering, logitsHead } from './expand.js';
+import { expandedLogits } from './expanded-logits.case.js';
 import { referenceConfigs, referenceWeight } from './reference.case.js';
 import { writeWeights } from './fuse-data.js';
 import { fuseDecoder } from './fuse.js';
@@ -101,35 +100,6 @@ function makeWeights({ config, format, weights }: Case) {
   return { dense, linears };
 }
 
-/** Logits `[seq, vocab]` by the differentiable lowering. */
-async function expanded(
-  config: DecoderConfig,
-  dense: ReadonlyMap<string, Float32Array>,
-  ids: readonly number[],
-): Promise<Float32Array> {
-  const g = new DifferentiableGraph();
-  const shapes = weightShapes(config);
-  const values = new Map([...shapes].map(([name, shape]) => [name, g.input(name, 'f32', shape)]));
-  const lowering = expandLowering(g, config, {
-    batch: 1,
-    seq: ids.length,
-    tokenIds: g.input('ids', 'i64', [ids.length]),
-    segmentIds: g.input('segments', 'i64', [1, ids.length]),
-    weight: (name) => values.get(name)!,
-    head: logitsHead(g),
-  });
-  g.output(decoder(config, lowering), 'logits');
-  const session = await backend.createSession(encodeModel(g), { threads: 1, spin: false });
-  const feeds: Record<string, Tensor> = {
-    ids: tensor.i64(ids, [ids.length]),
-    segments: tensor.i64(new BigInt64Array(ids.length), [1, ids.length]),
-  };
-  for (const [name, shape] of shapes) feeds[name] = tensor.f32(dense.get(name)!, shape);
-  const { logits } = await session.run(feeds);
-  await session.release();
-  return logits!.data as Float32Array;
-}
-
 type Cache = Record<string, Tensor>;
 
 async function step(session: Session, ids: readonly number[], cache: Cache) {
@@ -193,7 +163,7 @@ describe.each(cases)('$name', (example) => {
   const fused = (accuracyLevel: 1 | 4): Promise<Session> => fusedSession(example, accuracyLevel);
 
   it('fuse agrees with expand, in one go and with a cache', async () => {
-    const expected = await expanded(config, dense, ids);
+    const expected = await expandedLogits(config, (name) => dense.get(name)!, ids);
     const session = await fused(1);
     const whole = await step(session, ids, emptyCache(config));
     // f32 throughout; kernels sum in different orders
@@ -233,7 +203,7 @@ describe.each(cases)('$name', (example) => {
   });
 
   it('int8 activations stay close', async () => {
-    const expected = await expanded(config, dense, ids);
+    const expected = await expandedLogits(config, (name) => dense.get(name)!, ids);
     const session = await fused(4);
     const { logits } = await step(session, ids, emptyCache(config));
     // random weights amplify the rounding of activations to 8 bits over two layers
@@ -265,7 +235,7 @@ it('takes the other frequencies of LongRoPE once the text is longer than the fir
   const ids = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8];
   const session = await fusedSession(example, 1);
   for (const length of [8, 9, 12]) {
-    const expected = await expanded(example.config, dense, ids.slice(0, length));
+    const expected = await expandedLogits(example.config, (name) => dense.get(name)!, ids.slice(0, length));
     const { logits } = await step(session, ids.slice(0, length), emptyCache(example.config));
     expect(deviation(logits.data as Float32Array, expected)).toBeLessThan(2e-5);
   }

@@ -1,57 +1,21 @@
-import { type ByteSource, memorySource, tensor, type Tensor, type Value, DifferentiableGraph, encodeModel } from '@edgedesk/tensor';
-import { nodeBackend } from '@edgedesk/tensor/node';
+import { memorySource } from '@edgedesk/tensor';
 import { describe, expect, it } from 'vitest';
 import type { Checkpoint } from '../checkpoint/load-checkpoint.js';
 import { memoryStore } from '../checkpoint/memory-store.case.js';
-import { type DecoderConfig, weightShapes } from '../config.js';
-import { decoder } from '../decoder/decoder.js';
-import { expandLowering, logitsHead } from '../decoder/expand.js';
+import type { DecoderConfig } from '../config.js';
+import { expandedLogits } from '../decoder/expanded-logits.case.js';
 import { createTokenizer } from '../tokenizer/create-tokenizer.js';
 import { loadTokenizer } from '../tokenizer/load-tokenizer.js';
-import { architectureReference as reference, ggufFixture } from './gguf.case.js';
-import { HeaderCursor } from './header-cursor.js';
+import { architectureReference as reference, ggufFixture, ggufMetadata } from './gguf.case.js';
 import { Metadata } from './metadata.js';
 import { openGguf } from './open-gguf.js';
-import { type GgufValue, readMetadata } from './read-metadata.js';
+import type { GgufValue } from './read-metadata.js';
 import { readTokenizer } from './tokenizer-files.js';
 
 const open = (name: string): Promise<Checkpoint> => openGguf(memorySource(`${name}.gguf`, ggufFixture(name)));
 
-const metadataOf = async (source: ByteSource): Promise<Map<string, GgufValue>> => {
-  const cursor = new HeaderCursor(source);
-  await cursor.need(24);
-  cursor.bytes(16);
-  return readMetadata(cursor, cursor.u64());
-};
-
-async function logitsOf(config: DecoderConfig, { weights }: Checkpoint, ids: readonly number[]): Promise<Float32Array> {
-  const g = new DifferentiableGraph();
-  const feeds: Record<string, Tensor> = {
-    token_ids: tensor.i64(ids, [ids.length]),
-    segment_ids: tensor.i64(new Array<number>(ids.length).fill(0), [1, ids.length]),
-  };
-  const values = new Map<string, Value>();
-  for (const [name, shape] of weightShapes(config)) {
-    values.set(name, g.input(name, 'f32', shape));
-    feeds[name] = tensor.f32(await weights.readF32(name), shape);
-  }
-  const lowering = expandLowering(g, config, {
-    batch: 1,
-    seq: ids.length,
-    tokenIds: g.input('token_ids', 'i64', [ids.length]),
-    segmentIds: g.input('segment_ids', 'i64', [1, ids.length]),
-    weight: (name) => values.get(name)!,
-    head: logitsHead(g),
-  });
-  g.output(decoder(config, lowering), 'logits');
-  const session = await nodeBackend().createSession(encodeModel(g), { threads: 1 });
-  const { logits } = await session.run(feeds);
-  await session.release();
-  return logits!.data as Float32Array;
-}
-
 async function worst(config: DecoderConfig, checkpoint: Checkpoint, expected: typeof reference.long): Promise<number> {
-  const logits = await logitsOf(config, checkpoint, expected.ids);
+  const logits = await expandedLogits(config, (name) => checkpoint.weights.readF32(name), expected.ids);
   const differences = Object.entries(expected.logits).flatMap(([at, row]) =>
     row.map((x, i) => Math.abs(x - logits[Number(at) * config.vocabSize + i]!)),
   );
@@ -132,14 +96,14 @@ describe('a SentencePiece vocabulary', () => {
     ['tokenizer.ggml.scores', 'x', /is not a list of 32-bit reals/],
     ['tokenizer.ggml.token_type', Int32Array.of(1), /1 token types for 416 tokens/],
   ])('is refused by its %s', async (key, value, sentence) => {
-    const metadata = await metadataOf(memorySource('x', ggufFixture('gemma3')));
+    const metadata = await ggufMetadata('gemma3');
     if (value === undefined) metadata.delete(key);
     else metadata.set(key, value);
     expect(() => readTokenizer(new Metadata(metadata, 'x'))).toThrow(sentence);
   });
 
   it('needs a token for every byte', async () => {
-    const metadata = await metadataOf(memorySource('x', ggufFixture('gemma3')));
+    const metadata = await ggufMetadata('gemma3');
     const tokens = (metadata.get('tokenizer.ggml.tokens') as string[]).map((token) => (token === '<0x41>' ? 'A!' : token));
     metadata.set('tokenizer.ggml.tokens', tokens);
     expect(() => readTokenizer(new Metadata(metadata, 'x'))).toThrow(/no token <0x41> for bytes/);
@@ -155,7 +119,7 @@ describe('a SentencePiece vocabulary', () => {
 });
 
 it('cuts text as GPT-4o does', async () => {
-  const metadata = await metadataOf(memorySource('x', ggufFixture('llama')));
+  const metadata = await ggufMetadata('llama');
   const { json } = readTokenizer(new Metadata(metadata.set('tokenizer.ggml.pre', 'gpt-4o'), 'x'));
   const tokenizer = createTokenizer({ json });
   const { texts, tokenized } = reference.gpt4o;

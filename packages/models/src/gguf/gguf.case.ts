@@ -1,4 +1,7 @@
 import { readFileSync } from 'node:fs';
+import { memorySource } from '@edgedesk/tensor';
+import { HeaderCursor } from './header-cursor.js';
+import { type GgufValue, readMetadata } from './read-metadata.js';
 
 /** What llama.cpp makes of the files here; see `fixtures/make-fixtures.py`. */
 export interface GgufReference {
@@ -15,6 +18,14 @@ export const ggufReference = JSON.parse(
 
 export function ggufFixture(name: string): Uint8Array<ArrayBuffer> {
   return Uint8Array.from(readFileSync(new URL(`fixtures/${name}.gguf`, import.meta.url)));
+}
+
+/** The metadata of a fixture, to be changed. */
+export async function ggufMetadata(name: string): Promise<Map<string, GgufValue>> {
+  const cursor = new HeaderCursor(memorySource(name, ggufFixture(name)));
+  await cursor.need(24);
+  cursor.bytes(16);
+  return readMetadata(cursor, cursor.u64());
 }
 
 /** Of Gemma 3, Phi-3 and Llama 3.1; see `fixtures/make-architectures.py`. */

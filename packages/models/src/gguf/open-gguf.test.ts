@@ -1,60 +1,30 @@
-import { memorySource, tensor, type Tensor, type Value, DifferentiableGraph, encodeModel } from '@edgedesk/tensor';
-import { nodeBackend } from '@edgedesk/tensor/node';
+import { memorySource } from '@edgedesk/tensor';
 import { describe, expect, it } from 'vitest';
 import type { Checkpoint } from '../checkpoint/load-checkpoint.js';
 import { memoryStore } from '../checkpoint/memory-store.case.js';
-import { weightShapes } from '../config.js';
-import { decoder } from '../decoder/decoder.js';
-import { expandLowering, logitsHead } from '../decoder/expand.js';
+import { expandedLogits } from '../decoder/expanded-logits.case.js';
 import { createTokenizer } from '../tokenizer/create-tokenizer.js';
 import { loadTokenizer } from '../tokenizer/load-tokenizer.js';
-import { ggufFixture, ggufReference } from './gguf.case.js';
-import { HeaderCursor } from './header-cursor.js';
+import { ggufFixture, ggufMetadata, ggufReference } from './gguf.case.js';
 import { Metadata } from './metadata.js';
 import { openGguf } from './open-gguf.js';
-import { type GgufValue, readMetadata } from './read-metadata.js';
 import { readTokenizer } from './tokenizer-files.js';
 
 const open = (name: string): Promise<Checkpoint> => openGguf(memorySource(`${name}.gguf`, ggufFixture(name)));
 
-async function logitsOf({ config, weights }: Checkpoint, ids: readonly number[]): Promise<Float32Array> {
-  const g = new DifferentiableGraph();
-  const feeds: Record<string, Tensor> = {
-    token_ids: tensor.i64(ids, [ids.length]),
-    segment_ids: tensor.i64(new Array<number>(ids.length).fill(0), [1, ids.length]),
-  };
-  const values = new Map<string, Value>();
-  for (const [name, shape] of weightShapes(config)) {
-    values.set(name, g.input(name, 'f32', shape));
-    feeds[name] = tensor.f32(await weights.readF32(name), shape);
-  }
-  const lowering = expandLowering(g, config, {
-    batch: 1,
-    seq: ids.length,
-    tokenIds: g.input('token_ids', 'i64', [ids.length]),
-    segmentIds: g.input('segment_ids', 'i64', [1, ids.length]),
-    weight: (name) => values.get(name)!,
-    head: logitsHead(g),
-  });
-  g.output(decoder(config, lowering), 'logits');
-  const session = await nodeBackend().createSession(encodeModel(g), { threads: 1 });
-  const { logits } = await session.run(feeds);
-  await session.release();
-  return logits!.data as Float32Array;
-}
-
 describe.each(Object.entries(ggufReference.decoders))('%s', (name, { ids, logits: expected }) => {
   it('computes the logits that llama.cpp computes', async () => {
     const checkpoint = await open(name);
-    const logits = await logitsOf(checkpoint, ids);
-    const { vocabSize } = checkpoint.config;
+    const { config, weights } = checkpoint;
+    const logits = await expandedLogits(config, (name) => weights.readF32(name), ids);
+    const { vocabSize } = config;
     for (const [at, row] of Object.entries(expected)) {
       const ours = logits.subarray(Number(at) * vocabSize, (Number(at) + 1) * vocabSize);
       expect(row.length).toBe(vocabSize);
       // f32 in another order of summation, on logits of up to about 20.
       expect(Math.max(...row.map((x, i) => Math.abs(x - ours[i]!)))).toBeLessThan(2e-4);
     }
-    await checkpoint.weights.close();
+    await weights.close();
   });
 });
 
@@ -85,16 +55,9 @@ describe('configuration', () => {
   });
 });
 
-async function metadataOf(name: string): Promise<Map<string, GgufValue>> {
-  const cursor = new HeaderCursor(memorySource(name, ggufFixture(name)));
-  await cursor.need(24);
-  cursor.bytes(16);
-  return readMetadata(cursor, cursor.u64());
-}
-
 describe('tokenizer', () => {
   it.each(Object.entries(ggufReference.tokenized))('cuts text as llama.cpp does with `%s`', async (pre, expected) => {
-    const metadata = (await metadataOf('llama')).set('tokenizer.ggml.pre', pre);
+    const metadata = (await ggufMetadata('llama')).set('tokenizer.ggml.pre', pre);
     const { json } = readTokenizer(new Metadata(metadata, pre));
     const tokenizer = createTokenizer({ json });
     ggufReference.texts.forEach((text, i) => {
@@ -120,7 +83,7 @@ describe('tokenizer', () => {
   });
 
   it('begins texts with the token that the file asks for', async () => {
-    const metadata = (await metadataOf('llama')).set('tokenizer.ggml.add_bos_token', true);
+    const metadata = (await ggufMetadata('llama')).set('tokenizer.ggml.add_bos_token', true);
     expect(readTokenizer(new Metadata(metadata, 'x')).json.post_processor).toMatchObject({
       type: 'TemplateProcessing',
       special_tokens: { '<|im_start|>': { ids: [1] } },
@@ -135,7 +98,7 @@ describe('tokenizer', () => {
     ['tokenizer.ggml.tokens', ['a', 'a'], /token types for 2 tokens/],
     ['tokenizer.ggml.merges', 7, /`tokenizer.ggml.merges` is not a list of texts/],
   ] as const)('refuses %s = %s', async (key, value, sentence) => {
-    const metadata = (await metadataOf('llama')).set(key, value);
+    const metadata = (await ggufMetadata('llama')).set(key, value);
     expect(() => readTokenizer(new Metadata(metadata, 'x'))).toThrow(sentence);
   });
 });

@@ -1,9 +1,9 @@
 import { CheckpointError } from '@edgedesk/tensor';
-import type { AddedTokenJson, StageJson, TokenizerJson } from '../tokenizer/tokenizer-json.js';
+import { addedToken, type AddedTokenJson, type StageJson, type TokenizerJson } from '../tokenizer/tokenizer-json.js';
 import { tokenizerLimits } from '../tokenizer/tokenizer-json.js';
 import type { Metadata } from './metadata.js';
 import { specialIds } from './special-ids.js';
-import { addedToken, beginWith, type GgufTokenizer, named, padding, tokenType, type Vocabulary } from './tokenizer-parts.js';
+import { beginWith, type GgufTokenizer, named, padding, tokenType, type Vocabulary } from './tokenizer-parts.js';
 
 /** SentencePiece's sign for a space. */
 const space = '\u2581';

@@ -1,11 +1,11 @@
 import { CheckpointError } from '@edgedesk/tensor';
-import type { AddedTokenJson, TokenizerJson } from '../tokenizer/tokenizer-json.js';
+import { addedToken, type AddedTokenJson, type TokenizerJson } from '../tokenizer/tokenizer-json.js';
 import { tokenizerLimits } from '../tokenizer/tokenizer-json.js';
 import type { Metadata } from './metadata.js';
 import { preTokenization } from './pre-tokenizers.js';
 import { readSentencePiece } from './sentencepiece.js';
 import { specialIds } from './special-ids.js';
-import { addedToken, beginWith, type GgufTokenizer, named, padding, tokenType, type Vocabulary } from './tokenizer-parts.js';
+import { beginWith, type GgufTokenizer, named, padding, tokenType, type Vocabulary } from './tokenizer-parts.js';
 
 /**
  * The tokenizer in a file's metadata as a `tokenizer.json`, for byte-level BPE (`gpt2`) and SentencePiece's BPE (`llama`).

@@ -1,5 +1,5 @@
 import type { NamedTokens } from '../tokenizer/chat-template.js';
-import type { AddedTokenJson, StageJson, TokenizerJson } from '../tokenizer/tokenizer-json.js';
+import type { StageJson, TokenizerJson } from '../tokenizer/tokenizer-json.js';
 import type { SpecialIds } from './special-ids.js';
 
 /** A tokenizer rebuilt from metadata. */
@@ -21,16 +21,6 @@ export interface Vocabulary {
   readonly types: Int32Array | Uint32Array | undefined;
   readonly fail: (message: string, fix?: string) => never;
 }
-
-export const addedToken = (id: number, content: string, special: boolean): AddedTokenJson => ({
-  id,
-  content,
-  single_word: false,
-  lstrip: false,
-  rstrip: false,
-  normalized: false,
-  special,
-});
 
 /** Puts the token that begins every text in front, where the transformers libraries do. */
 export function beginWith(token: string, id: number): StageJson {

@@ -68,6 +68,31 @@ export function formatOf(linear: Linear): LinearFormat {
   }
 }
 
+/** The grids of all groups of a weight, `[out, ceil(in / groupSize)]`; without zero points they are symmetric. */
+export interface GroupGrids {
+  readonly scales: Float32Array;
+  readonly zeroPoints?: Uint8Array;
+}
+
+/** The layer that levels on grids are. */
+export function quantizedLinear(
+  shape: readonly [number, number],
+  { bits, levelBits, groupSize }: Pick<NBitFormat, 'bits' | 'levelBits' | 'groupSize'>,
+  levels: Uint8Array,
+  { scales, zeroPoints }: GroupGrids,
+): NBitLinear {
+  return {
+    kind: 'nbit',
+    shape,
+    bits,
+    ...(levelBits === undefined ? {} : { levelBits }),
+    groupSize,
+    levels,
+    scales,
+    ...(zeroPoints ? { zeroPoints } : {}),
+  };
+}
+
 /** True when layers of both formats can be packed into one; how many of the levels are in use does not matter. */
 export function sameFormat(a: LinearFormat, b: LinearFormat): boolean {
   if (a.kind === 'dense') return b.kind === 'dense' && a.storage === b.storage;

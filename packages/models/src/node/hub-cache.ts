@@ -1,7 +1,7 @@
-import { copyFile, link, mkdir, readdir, readFile, rename, rm, stat, statfs, symlink } from 'node:fs/promises';
+import { copyFile, link, readdir, readFile, rename, rm, stat, statfs, symlink } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { HubError } from '@edgedesk/tensor';
-import { writeFileAtomic } from '@edgedesk/tensor/node';
+import { makeFolders, writeFileAtomic } from '@edgedesk/tensor/node';
 import { commitPattern, type FileFacts, type HubStore, repoFolder } from '../hub/index.js';
 import { openPartial, partialSize } from './hub-partial.js';
 
@@ -29,7 +29,7 @@ export function openHubCache(cache: string, repo: string, symlinks: boolean): Hu
     },
     reserve: (blobs) => reserve(cache, blobs, blobPath),
     openPartial: async (etag) => {
-      await mkdir(join(root, 'blobs'), { recursive: true });
+      await makeFolders(join(root, 'blobs'));
       return openPartial(blobPath(etag));
     },
     place: async (commit, path, etag) => placeFile(blobPath(etag), join(snapshotPath(commit), path), symlinks),
@@ -61,7 +61,7 @@ async function reserve(
   blobs: readonly FileFacts[],
   blobPath: (etag: string) => string,
 ): Promise<void> {
-  await mkdir(cache, { recursive: true });
+  await makeFolders(cache);
   let missing = 0;
   for (const { etag, sizeBytes } of blobs) missing += Math.max(0, sizeBytes - (await partialSize(blobPath(etag))));
   if (missing === 0) return;
@@ -76,7 +76,7 @@ const noLinks = new Set(['EPERM', 'EACCES', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP', '
 
 /** A relative link, so that the cache can be moved; where links do not work, the same file twice or a copy. */
 async function placeFile(blob: string, place: string, symlinks: boolean): Promise<void> {
-  await mkdir(dirname(place), { recursive: true });
+  await makeFolders(dirname(place));
   const partial = `${place}.${process.pid}.partial`;
   await rm(partial, { force: true });
   const made =

@@ -11,6 +11,17 @@ export interface AddedTokenJson {
   readonly special?: boolean;
 }
 
+/** A token that is cut out of the text as it stands. */
+export const addedToken = (id: number, content: string, special: boolean): AddedTokenJson => ({
+  id,
+  content,
+  single_word: false,
+  lstrip: false,
+  rstrip: false,
+  normalized: false,
+  special,
+});
+
 /** A step of the tokenizer's pipeline as written in the file; `@huggingface/tokenizers` interprets it. */
 export interface StageJson {
   readonly type: string;

@@ -215,9 +215,9 @@ async function syncFolder(path: string): Promise<void> {
 
 /**
  * Makes `path` and the folders above it that are missing. Node's recursive `mkdir` does not come back where the system says
- * that a folder is missing while the one above it is there, as in `/proc`.
+ * that a folder is missing while the one above it is there, as in `/proc`. Returns the uppermost that was missing, or null.
  */
-export async function makeFolders(path: string): Promise<void> {
+export async function makeFolders(path: string): Promise<string | null> {
   const missing: string[] = [];
   let at = resolve(path);
   while ((await stat(at).catch(() => null)) === null && at !== dirname(at)) {
@@ -230,6 +230,7 @@ export async function makeFolders(path: string): Promise<void> {
       if ((error as { code?: unknown }).code !== 'EEXIST') throw error;
     });
   }
+  return missing[0] ?? null;
 }
 
 const reasons: Readonly<Record<string, string>> = {

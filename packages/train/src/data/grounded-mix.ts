@@ -34,10 +34,7 @@ export class GroundedMixer {
     private readonly seed: number,
     name: string,
   ) {
-    const seen = new Set<string>();
-    this.#pool = rows
-      .flatMap((row) => row.context)
-      .filter(({ text }) => !seen.has(text) && seen.add(text) !== undefined);
+    this.#pool = distinctPassages(rows.flatMap((row) => row.context));
     this.#stream = streamOf(name);
   }
 
@@ -68,6 +65,12 @@ export class GroundedMixer {
     }
     return chosen;
   }
+}
+
+/** `passages` without those whose text stood before. */
+export function distinctPassages(passages: readonly Passage[]): Passage[] {
+  const seen = new Set<string>();
+  return passages.filter(({ text }) => !seen.has(text) && seen.add(text) !== undefined);
 }
 
 /** The passages that carry the row's answer: named by id, else holding it literally, else the only one. */

@@ -7,7 +7,7 @@ import {
   type Passage,
 } from '@edgedesk/models';
 import type { Draws } from '../random/draws.js';
-import { answeringPassages, type GroundedMixOptions } from './grounded-mix.js';
+import { answeringPassages, distinctPassages, type GroundedMixOptions } from './grounded-mix.js';
 
 /** `unanswerable`: share of the rows whose answering passage is left out, so that they expect a refusal. */
 export type JoinOptions = Pick<GroundedMixOptions, 'questions' | 'unanswerable'>;
@@ -41,7 +41,7 @@ export function joinRows(rows: readonly GroundedRow[], options: JoinOptions, dra
   const single = draws.shuffled(groups.filter((group) => group.length === 1).flat());
   for (const group of chunks(single, options.questions, draws)) {
     const kept = group.filter((_, index) => index === 0 || !draws.chance(options.unanswerable));
-    const context = unique([...group[0]!.context, ...kept.flatMap(answeringPassages)]);
+    const context = distinctPassages([...group[0]!.context, ...kept.flatMap(answeringPassages)]);
     joined.push(conversation(group, draws.shuffled(context)));
   }
   return [...joined, ...alone];
@@ -93,9 +93,4 @@ function conversation(rows: readonly GroundedRow[], context: readonly Passage[])
       { role: 'assistant' as const, content: answers[index] ?? refusalReply(row.lang) },
     ]),
   };
-}
-
-function unique(passages: readonly Passage[]): Passage[] {
-  const seen = new Set<string>();
-  return passages.filter(({ text }) => !seen.has(text) && seen.add(text) !== undefined);
 }

@@ -50,7 +50,7 @@ export function noisyText(text: string, options: NoiseOptions, draws: Draws): st
   let noisy = kept.join('').replace(/ {2,}/g, ' ').trim();
   if (draws.chance(carelessness)) noisy = noisy.toLowerCase();
   if (draws.chance(carelessness)) noisy = noisy.replace(/[.?!。？！\s]+$/u, '');
-  return word.test(noisy) || /[\p{L}\p{N}]/u.test(noisy) ? noisy : text;
+  return /[\p{L}\p{N}]/u.test(noisy) ? noisy : text;
 }
 
 /** One letter swapped with the next, lost, or struck twice; the first stays. */

@@ -10,11 +10,10 @@ import {
 } from '@edgedesk/models';
 import type { TextCodec } from './codec.js';
 import { answeringPassages, dropPassage, groundedMixDefaults, GroundedMixer } from './grounded-mix.js';
-import { noiseDefaults } from './noise.js';
 import { shortenPassages } from './shorten-passages.js';
 import type { TokenSource } from './token-source.js';
 import { carriesLoss } from './token-source.js';
-import { tokenizeRows, type TokenizeOptions } from './tokenize-rows.js';
+import { plainRows, tokenizeRows, type TokenizeOptions } from './tokenize-rows.js';
 
 const json = await trainByteLevelBpe(['the refund takes three days', '退款需要三天'], {
   vocabSize: 300,
@@ -24,10 +23,7 @@ const tokenizer = createTokenizer({ json, chatTemplate: chatMlTemplate });
 const codec: TextCodec = { tokenizer, fingerprint: 'test', separatorId: 0 };
 const options: TokenizeOptions = {
   maxTokens: 200,
-  lossOn: 'assistant',
-  grounded: groundedMixDefaults,
-  noise: noiseDefaults,
-  intents: 1,
+  ...plainRows,
   seed: 1,
 };
 

@@ -8,9 +8,9 @@ import {
 } from '@edgedesk/models';
 import type { TextCodec } from './codec.js';
 import { Draws } from '../random/draws.js';
-import { dropPassage, GroundedMixer, type GroundedMixOptions } from './grounded-mix.js';
+import { dropPassage, groundedMixDefaults, GroundedMixer, type GroundedMixOptions } from './grounded-mix.js';
 import { joinIntents, joinRows } from './join-rows.js';
-import { withNoise, type NoiseOptions } from './noise.js';
+import { noiseDefaults, withNoise, type NoiseOptions } from './noise.js';
 import { exercisesOf, type ReadingOptions } from './reading/index.js';
 import { shortenPassages } from './shorten-passages.js';
 import { TokenSourceBuilder, type TokenSource } from './token-source.js';
@@ -36,6 +36,17 @@ export interface TokenizeOptions {
   readonly reading?: ReadingOptions | undefined;
   readonly seed: number;
 }
+
+/** What a recipe says of one source's rows. */
+export type RowOptions = Omit<TokenizeOptions, 'maxTokens' | 'seed'>;
+
+/** Rows as they are, one by one, with loss on the assistant. */
+export const plainRows: RowOptions = {
+  lossOn: 'assistant',
+  grounded: groundedMixDefaults,
+  noise: noiseDefaults,
+  intents: 1,
+};
 
 /**
  * Tokenizes the rows of one file. Conversations that cannot be shortened to `maxTokens` are dropped and counted, and so

@@ -1,12 +1,12 @@
-import { createHash } from 'node:crypto';
 import { dirname, resolve } from 'node:path';
-import { weightShapes, type DecoderConfig } from '@edgedesk/models';
+import type { DecoderConfig } from '@edgedesk/models';
 import { openCheckpoint } from '@edgedesk/models/node';
 import type { Tensor } from '@edgedesk/tensor';
 import { freshAdapters, type Initialiser } from '../initialise/initial-weights.js';
 import type { QuantizedStart } from '../qat/fake-quantization.js';
 import { latentWeight } from '../qat/quantized-weight.js';
 import type { Recipe } from '../recipe/recipe-schema.js';
+import { widenedWeights } from './widened-weights.js';
 
 /** A trained model to go on from. */
 export interface Base {
@@ -30,22 +30,15 @@ export async function loadBase(
   start: QuantizedStart | undefined,
 ): Promise<Base> {
   const { config, weights, generation } = await openCheckpoint(resolve(dirname(recipePath), recipe.base!));
-  const values = new Map<string, Tensor & { readonly data: Float32Array }>();
-  const hash = createHash('sha256');
-  try {
-    for (const [name, shape] of weightShapes(config)) {
-      const data = await weights.readF32(name);
-      hash.update(name).update(data);
-      const linear = start?.linears.get(name);
-      values.set(name, { dtype: 'f32', shape, data: linear ? latentWeight(data, linear) : data });
-    }
-  } finally {
-    await weights.close();
+  const { values, key } = await widenedWeights(config, weights).finally(() => weights.close());
+  for (const [name, linear] of start?.linears ?? []) {
+    const { shape, data } = values.get(name)!;
+    values.set(name, { dtype: 'f32', shape, data: latentWeight(data, linear) });
   }
   return {
     config,
     generation,
-    key: hash.digest('hex'),
+    key,
     initialise:
       recipe.lora === undefined
         ? (name, _shape, out) => out.set(values.get(name)!.data)

@@ -2,8 +2,7 @@ import { dirname, resolve } from 'node:path';
 import { DataError } from '@edgedesk/tensor';
 import { packBestFit } from '../data/pack.js';
 import { piecesOf, type Piece } from '../data/pieces.js';
-import { groundedMixDefaults } from '../data/grounded-mix.js';
-import { noiseDefaults } from '../data/noise.js';
+import { plainRows, type RowOptions } from '../data/tokenize-rows.js';
 import { permutation, streamOf } from '../random/philox.js';
 import type { Recipe, RecipeSource } from '../recipe/recipe-schema.js';
 import type { Budget } from '../trainer/budget.js';
@@ -28,17 +27,10 @@ export async function loadRecipeData(
 ): Promise<RecipeData> {
   const keys: string[] = [];
   const dropped: Record<string, number> = {};
-  const load = async (
-    file: string,
-    source: Pick<RecipeSource, 'loss' | 'grounded' | 'noise' | 'intents' | 'reading'>,
-  ) => {
+  const load = async (file: string, options: RowOptions) => {
     const { source: tokens, key } = await cache.load(resolve(dirname(recipePath), file), file, {
       maxTokens: recipe.sequence + 1,
-      lossOn: source.loss,
-      grounded: source.grounded,
-      noise: source.noise,
-      intents: source.intents,
-      reading: source.reading,
+      ...options,
       seed: recipe.seed,
     });
     if (tokens.dropped > 0) dropped[file] = tokens.dropped;
@@ -49,9 +41,10 @@ export async function loadRecipeData(
   for (const phase of recipe.data) {
     const sources = [];
     for (const source of phase.sources) {
+      const { loss: lossOn, grounded, noise, intents, reading } = source;
       const pieces: Piece[] = [];
       for (const file of source.files) {
-        const { tokens, key } = await load(file, source);
+        const { tokens, key } = await load(file, { lossOn, grounded, noise, intents, reading });
         keys.push(key);
         pieces.push(...piecesOf(tokens, recipe.sequence));
       }
@@ -65,12 +58,7 @@ export async function loadRecipeData(
 
   const evaluations: EvaluationSet[] = [];
   for (const file of recipe.evaluation?.files ?? []) {
-    const { tokens } = await load(file, {
-      loss: 'assistant',
-      grounded: groundedMixDefaults,
-      noise: noiseDefaults,
-      intents: 1,
-    });
+    const { tokens } = await load(file, plainRows);
     evaluations.push(heldOut(file, piecesOf(tokens, recipe.sequence), recipe));
   }
 

@@ -1,9 +1,9 @@
-import { mkdir, readFile, rm } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { DecoderConfig } from '@edgedesk/models';
 import { chatMl } from '@edgedesk/models';
 import { CheckpointError, EdgeDeskError, RecipeError, type OrtBackend } from '@edgedesk/tensor';
-import { writeFileAtomic } from '@edgedesk/tensor/node';
+import { makeFolders, writeFileAtomic } from '@edgedesk/tensor/node';
 import { fromScratch, parameterCount } from '../initialise/initial-weights.js';
 import { parseRecipe } from '../recipe/parse-recipe.js';
 import type { QuantizedStart } from '../qat/fake-quantization.js';
@@ -142,11 +142,11 @@ async function prepare(
 
 /** Makes `folder` and works in it; input that is refused leaves no new folder behind. */
 async function orNoFolder<T>(folder: string, work: () => Promise<T>): Promise<T> {
-  const created = await mkdir(folder, { recursive: true });
+  const created = await makeFolders(folder);
   try {
     return await work();
   } catch (error) {
-    if (created !== undefined && EdgeDeskError.isInstance(error))
+    if (created !== null && EdgeDeskError.isInstance(error))
       await rm(created, { recursive: true, force: true });
     throw error;
   }

@@ -1,11 +1,10 @@
-import { createHash } from 'node:crypto';
 import { dirname, resolve } from 'node:path';
-import { weightShapes } from '@edgedesk/models';
 import { openCheckpoint, openFolder } from '@edgedesk/models/node';
-import { RecipeError, type Tensor } from '@edgedesk/tensor';
+import { RecipeError } from '@edgedesk/tensor';
 import type { Recipe } from '../recipe/recipe-schema.js';
 import type { TeacherOptions } from '../trainer/teacher.js';
 import type { RunTokenizer } from './recipe-tokenizer.js';
+import { widenedWeights } from './widened-weights.js';
 
 /**
  * Reads the teacher that a recipe names, its weights widened to f32, with a hash of them. RecipeError when it has another
@@ -30,14 +29,8 @@ export async function loadTeacher(
         fix: "choose a teacher with the model's own tokenizer",
       });
     }
-    const values = new Map<string, Tensor>();
-    const hash = createHash('sha256');
-    for (const [name, shape] of weightShapes(config)) {
-      const data = await weights.readF32(name);
-      hash.update(name).update(data);
-      values.set(name, { dtype: 'f32', shape, data });
-    }
-    return { config, weights: values, share: recipe.teacher.share, key: hash.digest('hex') };
+    const { values, key } = await widenedWeights(config, weights);
+    return { config, weights: values, share: recipe.teacher.share, key };
   } finally {
     await weights.close();
   }

@@ -1,7 +1,7 @@
 import { RecipeError } from '@edgedesk/tensor';
 import { byteToChar } from '../byte-level.js';
 import { splitPattern } from '../split-pattern.js';
-import type { TokenizerJson } from '../tokenizer-json.js';
+import { addedToken, type TokenizerJson } from '../tokenizer-json.js';
 import { countPieces, type TextSource } from './count-pieces.js';
 import { learnMerges, type WordTable } from './merge-words.js';
 
@@ -101,15 +101,7 @@ function byteLevelTokenizerJson(
     version: '1.0',
     truncation: null,
     padding: null,
-    added_tokens: specialTokens.map((content, id) => ({
-      id,
-      content,
-      single_word: false,
-      lstrip: false,
-      rstrip: false,
-      normalized: false,
-      special: true,
-    })),
+    added_tokens: specialTokens.map((content, id) => addedToken(id, content, true)),
     normalizer: null,
     pre_tokenizer: {
       type: 'Sequence',

@@ -1,17 +1,8 @@
 import * as op from '../../graph/operators.js';
-import type { Graph } from '../../graph/graph.js';
 import type { Value } from '../../graph/value.js';
 import { sizeAt } from '../../graph/value.js';
 import type { PrimitiveAttributes, Rule } from '../rule.js';
-
-interface Saved {
-  /** d loss / d x, `[n, d]`. */
-  readonly dx: Value | null;
-  /** The dense part of d loss / d head: sum over rows of p^T (w x), `[v, d]`. */
-  readonly dHead: Value | null;
-  /** -w x, `[n, d]`: to be added to the head's rows at the targets. */
-  readonly targetRows: Value | null;
-}
+import { chunkSizes, finishChunk, headVjp, type HeadGradients } from './chunked-head.js';
 
 /**
  * Vocabulary head and cross-entropy together, `chunk` rows at a time. The gradients are made in the forward pass while
@@ -22,9 +13,7 @@ export const crossEntropy: Rule<PrimitiveAttributes['crossEntropy']> = {
   forward: (g, [x, head], { targets, weights, chunk }) => {
     const rows = sizeAt(x!, 0);
     const vocab = sizeAt(head!, 0);
-    const sizes = Array.from({ length: Math.ceil(rows / chunk) }, (_, i) =>
-      Math.min(chunk, rows - i * chunk),
-    );
+    const sizes = chunkSizes(rows, chunk);
     const xs = op.split(g, x!, 0, sizes);
     const ts = op.split(g, targets, 0, sizes);
     const ws = op.split(g, weights, 0, sizes);
@@ -49,7 +38,7 @@ export const crossEntropy: Rule<PrimitiveAttributes['crossEntropy']> = {
       }
       if (sizes.length > 1) finishChunk(g, i, [losses[i]!, ...dxs.slice(i), ...(dHead ? [dHead] : [])]);
     });
-    const saved: Saved = {
+    const saved: HeadGradients = {
       dx: dxs.length ? op.concat(g, dxs, 0) : null,
       dHead: dHead as Value | null,
       targetRows: weighted.length ? op.neg(g, op.concat(g, weighted, 0)) : null,
@@ -57,23 +46,5 @@ export const crossEntropy: Rule<PrimitiveAttributes['crossEntropy']> = {
     if (dHead && sizeAt(dHead, 0) !== vocab) throw new Error('head gradient lost its rows');
     return { output: op.neg(g, op.sum(g, losses)), saved };
   },
-  vjp: (g, dy, { inputs: [x, head], attributes: { targets }, saved }) => {
-    const { dx, dHead, targetRows } = saved as Saved;
-    const scaled = (value: Value) => (dy.name === g.one.name ? value : op.mul(g, value, dy));
-    if (!head!.differentiable) return [x!.differentiable ? scaled(dx!) : null, null];
-    const dense = op.scatterAdd(g, scaled(dHead!), targets, scaled(targetRows!));
-    return [x!.differentiable ? scaled(dx!) : null, dense];
-  },
+  vjp: headVjp,
 };
-
-/**
- * A tiny extra output that depends on everything a chunk produces. ONNX Runtime visits graph outputs in turn, so it
- * finishes this chunk, and frees its probabilities, before it starts the next.
- */
-export function finishChunk(g: Graph, index: number, results: readonly Value[]): void {
-  const cut = (x: Value): Value =>
-    x.shape.length === 0
-      ? op.reshape(g, x, [1])
-      : op.reshape(g, op.slice(g, op.slice(g, x, 0, 0, 1), 1, 0, 1), [1]);
-  g.output(op.concat(g, results.map(cut), 0), `${g.scope}chunk_${index}_done`);
-}

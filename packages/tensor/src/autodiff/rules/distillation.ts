@@ -2,16 +2,7 @@ import * as op from '../../graph/operators.js';
 import type { Value } from '../../graph/value.js';
 import { sizeAt } from '../../graph/value.js';
 import type { PrimitiveAttributes, Rule } from '../rule.js';
-import { finishChunk } from './cross-entropy.js';
-
-interface Saved {
-  /** d loss / d x, `[n, d]`. */
-  readonly dx: Value | null;
-  /** d loss / d head but for what falls on the targets' rows, `[v, d]`. */
-  readonly dHead: Value | null;
-  /** -(1 - share) w x, `[n, d]`: to be added to the head's rows at the targets. */
-  readonly targetRows: Value | null;
-}
+import { chunkSizes, finishChunk, headVjp, type HeadGradients } from './chunked-head.js';
 
 /**
  * Vocabulary head and distillation loss together (Hinton, Vinyals & Dean 2015, at temperature 1), `chunk` rows at a time:
@@ -24,9 +15,7 @@ interface Saved {
 export const distillation: Rule<PrimitiveAttributes['distillation']> = {
   forward: (g, [x, head], { targets, weights, teacherHidden, teacherHead, share, chunk }) => {
     const rows = sizeAt(x!, 0);
-    const sizes = Array.from({ length: Math.ceil(rows / chunk) }, (_, i) =>
-      Math.min(chunk, rows - i * chunk),
-    );
+    const sizes = chunkSizes(rows, chunk);
     const [xs, ts, ws, hs] = [x!, targets, weights, teacherHidden].map((value) =>
       op.split(g, value, 0, sizes),
     ) as [Value[], Value[], Value[], Value[]];
@@ -55,7 +44,7 @@ export const distillation: Rule<PrimitiveAttributes['distillation']> = {
       }
       if (sizes.length > 1) finishChunk(g, i, [losses[i]!, ...dxs.slice(i), ...(dHead ? [dHead] : [])]);
     });
-    const saved: Saved = {
+    const saved: HeadGradients = {
       dx: dxs.length ? op.concat(g, dxs, 0) : null,
       dHead: dHead as Value | null,
       targetRows: weighted.length ? op.mul(g, op.concat(g, weighted, 0), g.scalar(share - 1)) : null,
@@ -66,12 +55,5 @@ export const distillation: Rule<PrimitiveAttributes['distillation']> = {
       return g.node('LogSoftmax', [z], op.like(z), { attributes: { axis: -1 } });
     }
   },
-  vjp: (g, dy, { inputs: [x, head], attributes: { targets }, saved }) => {
-    const { dx, dHead, targetRows } = saved as Saved;
-    const scaled = (value: Value) => (dy.name === g.one.name ? value : op.mul(g, value, dy));
-    return [
-      x!.differentiable ? scaled(dx!) : null,
-      head!.differentiable ? op.scatterAdd(g, scaled(dHead!), targets, scaled(targetRows!)) : null,
-    ];
-  },
+  vjp: headVjp,
 };
