@@ -91,7 +91,7 @@ function curve(frontier: readonly FrontierPoint[], lang: Language): string {
   const upwards = Array.from({ length: high - low + 1 }, (_, i) => low + i).map(
     (power) =>
       `<line class="grid" x1="${plot.left}" x2="${right}" y1="${px(y(power))}" y2="${px(y(power))}"/>` +
-      `<text class="tick" x="${plot.left - 8}" y="${px(y(power))}" text-anchor="end" dominant-baseline="central">${10 ** power}</text>`,
+      `<text class="tick" x="${plot.left - 8}" y="${px(y(power))}" text-anchor="end" dominant-baseline="central">${Number(`1e${power}`)}</text>`,
   );
   const points = shown.map(({ sizeBytes, kl }) => [x(sizeBytes), y(Math.log10(kl))] as const);
   const marks = shown.map(({ sizeBytes, bitsPerWeight, kl }, i) => {
