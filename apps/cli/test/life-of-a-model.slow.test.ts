@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -109,16 +109,14 @@ describe('inspect', () => {
 
 describe('eval and bench', () => {
   it('report under the fixed keys, a checkpoint as the base', async () => {
-    const before = readdirSync(tmpdir()).filter((name) => name.startsWith('edgedesk-'));
+    const temporary = place('temporary');
+    mkdirSync(temporary);
     const args = ['--base', place('run/model'), '--data', place('rows.jsonl'), '--limit', '3'];
-    const { code, stdout, stderr } = await runCli([
-      'eval',
-      place('int8'),
-      ...args,
-      '--json',
-      '--report',
-      place('r.html'),
-    ]);
+    const { code, stdout, stderr } = await runCli(
+      ['eval', place('int8'), ...args, '--json', '--report', place('r.html')],
+      '',
+      { TMPDIR: temporary },
+    );
     expect([code, stderr]).toEqual([0, expect.stringContaining('at 32 bits to a temporary folder')]);
     const report = JSON.parse(stdout) as { data: Record<string, object>[]; speed: object };
     expect(report).toMatchObject({
@@ -136,7 +134,7 @@ describe('eval and bench', () => {
       expect.arrayContaining(['ttftMs', 'prefillTokensPerSecond', 'decodeTokensPerSecond', 'peakRssBytes']),
     );
     expect(readFileSync(place('r.html'), 'utf8')).toMatch(/^<!doctype html>/);
-    expect(readdirSync(tmpdir()).filter((name) => name.startsWith('edgedesk-'))).toEqual(before);
+    expect(readdirSync(temporary).filter((name) => name.startsWith('edgedesk-'))).toEqual([]);
   });
 
   it('bench prints speed, and the same as JSON', async () => {
