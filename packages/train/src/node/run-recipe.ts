@@ -4,6 +4,7 @@ import type { DecoderConfig } from '@edgedesk/models';
 import { chatMl } from '@edgedesk/models';
 import { CheckpointError, EdgeDeskError, RecipeError, type OrtBackend } from '@edgedesk/tensor';
 import { makeFolders, writeFileAtomic } from '@edgedesk/tensor/node';
+import { withCopyingHeads } from '../initialise/copying-heads.js';
 import { fromScratch, parameterCount } from '../initialise/initial-weights.js';
 import { parseRecipe } from '../recipe/parse-recipe.js';
 import type { QuantizedStart } from '../qat/fake-quantization.js';
@@ -161,7 +162,7 @@ async function readRecipe(path: string): Promise<string> {
 }
 
 function newConfig(recipe: Recipe, { tokenizer, codec }: RunTokenizer): DecoderConfig {
-  const { headDim, kvHeadCount, ...model } = recipe.model!;
+  const { headDim, kvHeadCount, start: _start, ...model } = recipe.model!;
   const endOfTurn = tokenizer.idOf(chatMl.endOfTurn);
   return {
     ...model,
@@ -180,6 +181,8 @@ interface Models {
   readonly start: QuantizedStart | undefined;
   readonly teacher: TeacherOptions | undefined;
 }
+
+const firstWeights = { normal: fromScratch, copying: withCopyingHeads };
 
 function makeTrainer(
   recipe: Recipe,
@@ -211,7 +214,7 @@ function makeTrainer(
     backend,
     config,
     lora: recipe.lora,
-    initialise: base?.initialise ?? fromScratch(config, recipe.seed),
+    initialise: base?.initialise ?? firstWeights[recipe.model!.start](config, recipe.seed),
     frozen: base?.frozen,
     quantize: start,
     teacher,

@@ -34,6 +34,8 @@ const model = z.strictObject({
   tiedEmbedding: z.boolean().default(true),
   qkvBias: z.boolean().default(false),
   qkNorm: z.boolean().default(false),
+  /** First weights: normal ones, or with heads that copy (`withCopyingHeads`), which an untied head needs. */
+  start: z.enum(['normal', 'copying']).default('normal'),
 });
 
 const tokenizer = z.union([
