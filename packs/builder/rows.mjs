@@ -9,6 +9,11 @@ const BUSINESS_LINE = {
   zh: ({ name, about }) => `你是${name}的客服助手。${about}`,
 };
 const GROUNDED_LINE = { en: 'Answer from the passages only.', zh: '只根据资料回答。' };
+/** The reply to what no passage answers, word for word as the library has it (`refusalReply`). */
+const REFUSAL = {
+  en: '<no_answer/>I could not find that in our information. Would you like me to connect you with a colleague?',
+  zh: '<no_answer/>抱歉，现有资料里没有相关内容，需要为您转接人工客服吗？',
+};
 const TOOL_LINE = {
   en: 'You may call these functions. Write a call as <tool_call>{"name": ..., "arguments": {...}}</tool_call>.\nFunctions: ',
   zh: '你可以调用下列函数。调用时写成 <tool_call>{"name": ..., "arguments": {...}}</tool_call>。\n函数：',
@@ -90,7 +95,7 @@ export const generate = (pack) => {
     const faq = pack.faq.flatMap((entry) => entry.questions[split].map((question) => ({ entry, question })));
     const outOfScope = inSplit(pack.cases, 'out_of_scope');
     files[`${split}/faq.jsonl`] = faq.map(({ entry, question }) => faqRow(pack, entry, question));
-    if (split === 'train') files['train/visits.jsonl'] = visitRows(pack, faq);
+    if (split === 'train') files['train/visits.jsonl'] = visitRows(pack, faq, outOfScope);
     files[`${split}/conversations.jsonl`] = inSplit(pack.conversations).map((row) =>
       conversationRow(pack, row),
     );
@@ -114,24 +119,33 @@ const faqRow = (pack, entry, question) => {
   return { question, context, answer: entry.answer, lang: pack.lang, gold_ids: [entry.id], faq: entry.id };
 };
 
-/** A visit: several FAQ questions in a row, as conversations run, with a greeting before and thanks behind some of them. */
-const visitRows = (pack, faq) => {
+/**
+ * A visit: several FAQ questions in a row, as conversations run, with greetings, thanks and partings around them, and in a
+ * third of them a question that no passage answers. One in four is without passages: the business by heart.
+ */
+const visitRows = (pack, faq, outOfScope) => {
   const draw = draws(`${pack.name}/visits`);
   const waiting = draw.shuffle(faq);
+  const strange = draw.shuffle(outOfScope);
   const rows = [];
   while (waiting.length > 0) {
     const asked = waiting.splice(0, 1 + draw.below(VISIT));
     const taken = [...new Set(asked.map(({ entry }) => entry.id))];
     // Half of the others come near to a question, as a retriever brings them.
     const others = distractors(pack, asked[0].question, taken, 1 + draw.below(3), draw);
-    const context = draw.shuffle([...taken.map((id) => passageOf(pack, id)), ...others]);
-    const messages = asked.flatMap(({ entry, question }) => exchange(question, entry.answer));
+    const byHeart = draw.below(4) === 0;
+    const context = byHeart ? [] : draw.shuffle([...taken.map((id) => passageOf(pack, id)), ...others]);
+    const turns = asked.map(({ entry, question }) => exchange(question, entry.answer));
     const talk = SMALL_TALK[pack.lang];
     const some = (list) => list[draw.below(list.length)];
-    if (draw.below(3) === 0) messages.unshift(...exchange(...some(talk.greetings)));
-    if (draw.below(3) === 0) messages.push(...exchange(...some(talk.thanks)));
-    if (draw.below(4) === 0) messages.push(...exchange(...some(talk.partings)));
-    rows.push(chatRow(pack, messages, context));
+    if (draw.below(3) === 0) {
+      const { question } = strange[rows.length % strange.length];
+      turns.splice(draw.below(turns.length + 1), 0, exchange(question, REFUSAL[pack.lang]));
+    }
+    if (draw.below(3) === 0) turns.splice(1 + draw.below(turns.length), 0, exchange(...some(talk.thanks)));
+    if (draw.below(3) === 0) turns.unshift(exchange(...some(talk.greetings)));
+    if (draw.below(3) === 0) turns.push(exchange(...some(talk.partings)));
+    rows.push(chatRow(pack, turns.flat(), context));
   }
   return rows;
 };
