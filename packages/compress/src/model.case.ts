@@ -26,6 +26,20 @@ export const tinyConfig: DecoderConfig = {
   eosTokenIds: [2, 0],
 };
 
+/** A decoder with blocks of two kinds, whose windows end within the documents of `calibrationText`. */
+export const tinyGemmaConfig: DecoderConfig = {
+  ...tinyConfig,
+  modelType: 'gemma3_text',
+  layerCount: 3,
+  headDim: 32,
+  qkNorm: true,
+  ropeScaling: { kind: 'linear', factor: 2 },
+  local: { window: 5, layers: [true, false, true], ropeTheta: 100 },
+  embeddingScale: Math.sqrt(tinyConfig.hiddenSize),
+  activation: 'gelu',
+  outputNorms: true,
+};
+
 /** A checkpoint in memory whose tensors are made when they are read; `changed` replaces some. */
 export function generatedWeights(
   config: DecoderConfig,

@@ -3,7 +3,7 @@ import { toDense, weightName } from '@edgedesk/models';
 import { nodeBackend } from '@edgedesk/tensor/node';
 import { afterAll, describe, expect, it } from 'vitest';
 import { Gemm } from '../linear-algebra/gemm.js';
-import { bellShaped, generatedWeights, tinyConfig } from '../model.case.js';
+import { bellShaped, generatedWeights, tinyConfig, tinyGemmaConfig } from '../model.case.js';
 import type { Model } from '../model.js';
 import { denseWeight, modelFromWeights } from '../model.js';
 import { roundToNearest } from '../quantize/round-to-nearest.js';
@@ -34,6 +34,7 @@ describe.each([
   ['llama with a key/value head for each query head', { kvHeadCount: 4 }],
   ['qwen2', { modelType: 'qwen2', qkvBias: true, tiedEmbedding: false }],
   ['qwen3', { modelType: 'qwen3', qkNorm: true, headDim: 32 }],
+  ['gemma3', tinyGemmaConfig],
 ] as const)('AWQ scales folded into %s', (_name, changes) => {
   const config: DecoderConfig = { ...tinyConfig, ...changes };
   const model = modelFromWeights('tiny', config, generatedWeights(config));

@@ -1,5 +1,5 @@
 import type { DecoderConfig, LinearRole } from '@edgedesk/models';
-import { linearShape, weightName } from '@edgedesk/models';
+import { feedForwardNorm, linearShape, weightName } from '@edgedesk/models';
 import type { stages } from '../sweep/sweep.js';
 
 /**
@@ -43,7 +43,7 @@ export function scaleSites(config: DecoderConfig): readonly ScaleSite[] {
     {
       stage: 'mlpInput',
       readers: ['gate', 'up'],
-      source: { norm: weightName.postAttentionNorm(0) },
+      source: { norm: feedForwardNorm(config, 0) },
       channels: hiddenSize,
       channelOf: same,
     },

@@ -102,10 +102,10 @@ class SensitivitySweep {
       );
       for (const effect of effects) {
         this.context.signal?.throwIfAborted();
-        effect.stream = await this.probes.advance(effect.stream, weights);
+        effect.stream = await this.probes.advance(effect.stream, layer, weights);
       }
       effects.push(...own);
-      unchanged = await this.probes.advance(unchanged, weights);
+      unchanged = await this.probes.advance(unchanged, layer, weights);
     }
     return unchanged;
   }
@@ -140,7 +140,7 @@ class SensitivitySweep {
         effects.push({
           name,
           bits: reference.bits,
-          stream: await this.probes.advance(stream, new Map(weights).set(inBlock, changed)),
+          stream: await this.probes.advance(stream, layer, new Map(weights).set(inBlock, changed)),
           relativeErrors: await relativeErrors(this.options.formats, reference, errorIn),
         });
       }

@@ -4,7 +4,7 @@ import { linearRoles, storedSize, toDense, weightName } from '@edgedesk/models';
 import { EdgeDeskError } from '@edgedesk/tensor';
 import { nodeBackend } from '@edgedesk/tensor/node';
 import { describe, expect, it } from 'vitest';
-import { bellShaped, generatedWeights, tinyConfig } from '../model.case.js';
+import { bellShaped, generatedWeights, tinyConfig, tinyGemmaConfig } from '../model.case.js';
 import type { Model } from '../model.js';
 import { denseWeight, modelFromWeights, parameterCount } from '../model.js';
 import { roundToNearest } from '../quantize/round-to-nearest.js';
@@ -37,6 +37,7 @@ describe('a sensitivity', () => {
   it.each([
     ['tied', config],
     ['untied qwen2', { ...config, modelType: 'qwen2', qkvBias: true, tiedEmbedding: false }],
+    ['untied gemma3', { ...tinyGemmaConfig, tiedEmbedding: false }],
   ] as const)('holds the KL that each weight alone leads to, %s', async (_name, shape) => {
     const own = modelFromWeights('tiny', shape, generatedWeights(shape));
     const run = await wholeModel(own, calibration, backend);

@@ -32,7 +32,7 @@ export async function embeddingEffect(
   return {
     name,
     bits: reference.bits,
-    stream: toDense(levels),
+    stream: probes.behind({ ...looked, data: toDense(levels) }),
     relativeErrors: await relativeErrors(formats, reference, errorIn),
   };
 }

@@ -1,10 +1,12 @@
 import type { DecoderConfig } from '@edgedesk/models';
+import { isLocal } from '@edgedesk/models';
 import type { OrtBackend, Session } from '@edgedesk/tensor';
 import { tensor } from '@edgedesk/tensor';
 import type { Matrix } from '../linear-algebra/gemm.js';
 import type { Calibration } from '../calibration/calibration.js';
 import { rowCount } from '../calibration/calibration.js';
-import { blockWeights, partModel, wire } from '../sweep/block-graph.js';
+import { blockConfig, blockWeights, partModel, wire } from '../sweep/block-graph.js';
+import { embeddingRows, firstStream } from '../sweep/embedding-rows.js';
 
 /** Tokens of a row that probes run on: attention has something to look at, and rows stay many. */
 const probeSeq = 128;
@@ -27,13 +29,14 @@ export function probeText({ seq, ids, segments }: Calibration, tokens: number): 
 
 /**
  * Residual streams `[tokens, hidden]` of one text, which differ by what was changed in the model before them. They go
- * through a block one after another while its weights are in memory. `release` frees the session.
+ * through a block one after another while its weights are in memory. `release` frees the sessions.
  */
 export class ProbeStreams {
   private readonly batch: number;
   private readonly feeds: Readonly<Record<string, ReturnType<typeof tensor.i64>>>;
   private readonly shapes: ReadonlyMap<string, readonly number[]>;
-  private session: Promise<Session> | undefined;
+  /** Of local and of global blocks. */
+  private readonly sessions = new Map<boolean, Promise<Session>>();
 
   constructor(
     private readonly config: DecoderConfig,
@@ -50,31 +53,30 @@ export class ProbeStreams {
 
   /** The stream before the first block. `embedding`: `[vocab, hidden]`. */
   embed(embedding: Float32Array): Float32Array {
-    return this.rows(embedding).data;
+    return this.behind(this.rows(embedding));
+  }
+
+  /** The stream before the first block from rows that were looked up; takes them over. */
+  behind({ data }: Matrix): Float32Array {
+    return firstStream(this.config, data);
   }
 
   /** The rows of the embedding that the text looks up, a row a token. */
   rows(embedding: Float32Array): Matrix {
     const { hiddenSize } = this.config;
     const { ids } = this.text;
-    const data = new Float32Array(ids.length * hiddenSize);
-    ids.forEach((token, i) =>
-      data.set(embedding.subarray(token * hiddenSize, (token + 1) * hiddenSize), i * hiddenSize),
-    );
-    return { rows: ids.length, columns: hiddenSize, data };
+    return { rows: ids.length, columns: hiddenSize, data: embeddingRows(ids, embedding, hiddenSize) };
   }
 
-  /** `stream` behind a block with these weights (by their names in layer 0), a fresh array. */
-  async advance(stream: Float32Array, weights: ReadonlyMap<string, Float32Array>): Promise<Float32Array> {
-    const { batch } = this;
-    const { seq } = this.text;
-    this.session ??= this.backend.createSession(partModel(this.config, 'block', { batch, seq }, null, true), {
-      threads: this.threads,
-      spin: false,
-    });
-    const session = await this.session;
+  /** `stream` behind block `layer` with these weights (by their names in layer 0), a fresh array. */
+  async advance(
+    stream: Float32Array,
+    layer: number,
+    weights: ReadonlyMap<string, Float32Array>,
+  ): Promise<Float32Array> {
+    const session = await this.session(layer);
     const wanted = new Set(session.inputNames);
-    const shape = [batch * seq, this.config.hiddenSize];
+    const shape = [this.batch * this.text.seq, this.config.hiddenSize];
     const result = new Float32Array(stream.length);
     await session.runInto(
       {
@@ -92,6 +94,21 @@ export class ProbeStreams {
   }
 
   async release(): Promise<void> {
-    await (await this.session)?.release();
+    for (const session of this.sessions.values()) await (await session).release();
+  }
+
+  private session(layer: number): Promise<Session> {
+    const config = blockConfig(this.config, layer);
+    const local = isLocal(config, 0);
+    const { batch } = this;
+    const { seq } = this.text;
+    const session =
+      this.sessions.get(local) ??
+      this.backend.createSession(partModel(config, 'block', { batch, seq }, null, true), {
+        threads: this.threads,
+        spin: false,
+      });
+    this.sessions.set(local, session);
+    return session;
   }
 }

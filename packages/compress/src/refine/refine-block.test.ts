@@ -4,7 +4,7 @@ import { nodeSha256 } from '@edgedesk/models/node';
 import { nodeBackend } from '@edgedesk/tensor/node';
 import { describe, expect, it } from 'vitest';
 import type { Calibration } from '../calibration/calibration.js';
-import { generatedWeights, tinyConfig } from '../model.case.js';
+import { generatedWeights, tinyConfig, tinyGemmaConfig } from '../model.case.js';
 import type { Model } from '../model.js';
 import { denseWeight, modelFromWeights } from '../model.js';
 import { roundToNearest } from '../quantize/round-to-nearest.js';
@@ -88,6 +88,7 @@ const shapes: Readonly<Record<string, DecoderConfig>> = {
     hiddenSize: 48,
     intermediateSize: 80,
   },
+  gemma3: tinyGemmaConfig,
 };
 
 describe.each(Object.entries(shapes))('refinement of %s', (_, config) => {

@@ -11,7 +11,8 @@ import {
   quantizedWeight,
   streamOf,
 } from '@edgedesk/train';
-import { blockConfig, tunedInputs, tuningGraph, tuningWire } from './tuning-graph.js';
+import { blockConfig } from '../sweep/block-graph.js';
+import { tunedInputs, tuningGraph, tuningWire } from './tuning-graph.js';
 import type { TuningShape } from './tuning-graph.js';
 
 /** A block whose linear layers are quantized, and what it should do. */

@@ -1,5 +1,5 @@
 import type { DecoderConfig, NBitFormat } from '@edgedesk/models';
-import { decoder, expandLowering, isLocal, weightName, weightShapes } from '@edgedesk/models';
+import { decoder, expandLowering, weightName, weightShapes } from '@edgedesk/models';
 import type { Shape, Value } from '@edgedesk/tensor';
 import { DifferentiableGraph, encodeModel } from '@edgedesk/tensor';
 import { type FakeQuantization, fakeQuantized, gradientOf, gridShapes } from '@edgedesk/train';
@@ -12,16 +12,6 @@ export const tuningWire = {
   segments: 'segment_ids',
   loss: 'loss',
 } as const;
-
-/** The block as a decoder of its own: layer 0 of one. */
-export function blockConfig(config: DecoderConfig, layer: number): DecoderConfig {
-  const { local } = config;
-  return {
-    ...config,
-    layerCount: 1,
-    ...(local ? { local: { ...local, layers: [isLocal(config, layer)] } } : {}),
-  };
-}
 
 export interface TuningShape {
   readonly batch: number;

@@ -1,7 +1,14 @@
 import type { DecoderConfig, LinearRole } from '@edgedesk/models';
-import { expandLowering, linearRoles, linearShape, weightName } from '@edgedesk/models';
+import {
+  expandLowering,
+  feedForwardNorm,
+  isLocal,
+  linearShape,
+  weightName,
+  weightShapes,
+} from '@edgedesk/models';
 import type { Value } from '@edgedesk/tensor';
-import { DifferentiableGraph, encodeModel, RecipeError } from '@edgedesk/tensor';
+import { DifferentiableGraph, encodeModel } from '@edgedesk/tensor';
 import type { Statistic } from './statistic.js';
 
 /**
@@ -44,40 +51,31 @@ export const rolesAfter = {
   mlp: ['down'],
 } as const satisfies Partial<Record<Part, readonly LinearRole[]>>;
 
-/** Blocks share one graph. RecipeError for a family whose blocks are not alike, or not Llama-shaped. */
-function refuseUnlike({ modelType, local, outputNorms, embeddingScale }: DecoderConfig): void {
-  const alike = local === undefined || local.layers.every((isLocal) => isLocal === local.layers[0]);
-  if (alike && outputNorms !== true && (embeddingScale ?? 1) === 1) return;
-  throw new RecipeError(
-    `methods that look at text do not run on ${modelType} with its local and global layers yet`,
-    {
-      where: 'method',
-      fix: 'choose the method "rtn"',
-    },
-  );
+/** The block as a decoder of its own: layer 0 of one. */
+export function blockConfig(config: DecoderConfig, layer: number): DecoderConfig {
+  const { local } = config;
+  return {
+    ...config,
+    layerCount: 1,
+    ...(local ? { local: { ...local, layers: [isLocal(config, layer)] } } : {}),
+  };
 }
 
-/** Every weight of a block with its shape, by its name in layer 0. */
+/** Every weight of a block with its shape, by its name in layer 0; all blocks have the same. */
 export function blockWeights(config: DecoderConfig): Map<string, readonly number[]> {
-  refuseUnlike(config);
-  const { hiddenSize, headDim } = config;
-  const shapes = new Map<string, readonly number[]>();
-  for (const role of linearRoles) shapes.set(weightName.linear(0, role), linearShape(config, role));
-  shapes.set(weightName.inputNorm(0), [hiddenSize]);
-  shapes.set(weightName.postAttentionNorm(0), [hiddenSize]);
-  for (const role of config.qkvBias ? (['q', 'k', 'v'] as const) : []) {
-    shapes.set(weightName.bias(0, role), [linearShape(config, role)[0]]);
-  }
-  if (config.qkNorm) {
-    shapes.set(weightName.qNorm(0), [headDim]);
-    shapes.set(weightName.kNorm(0), [headDim]);
-  }
-  return shapes;
+  const shapes = weightShapes(blockConfig(config, 0));
+  return new Map([...shapes].filter(([name]) => name.startsWith('model.layers.0.')));
+}
+
+/** Whether blocks that attend in another way (to a window, or rotated otherwise) need a graph of their own for this part. */
+export function attends(part: Part): boolean {
+  return part === 'attention' || part === 'block';
 }
 
 /**
- * One part as an ONNX model with its weights as inputs, so that all blocks share it. `statistic` is summed over the
- * tokens of the input that the next linear layers read; null leaves it out, as `withResult` does the result.
+ * One part as an ONNX model with its weights as inputs, so that all blocks that attend alike share it. `config` is that of
+ * one block. `statistic` is summed over the tokens of the input that the next linear layers read; null leaves it out, as
+ * `withResult` does the result.
  */
 export function partModel(
   config: DecoderConfig,
@@ -99,8 +97,15 @@ export function partModel(
     weight: (name) => weights.get(name)!,
     head: (hidden) => hidden,
   });
+  const outputNorm = (x: Value, name: string): Value => (config.outputNorms ? ops.norm(x, name) : x);
+  const fromAttention = (attended: Value): Value =>
+    outputNorm(ops.linear(attended, 0, 'o'), weightName.postAttentionNorm(0));
   const gateUp = (middle: Value): Value =>
-    ops.gated(ops.project(ops.norm(middle, weightName.postAttentionNorm(0)), 0, ['gate', 'up']));
+    ops.gated(ops.project(ops.norm(middle, feedForwardNorm(config, 0)), 0, ['gate', 'up']));
+  const output = (middle: Value, gated: Value): Value => {
+    const fromGated = outputNorm(ops.linear(gated, 0, 'down'), weightName.postFeedForwardNorm(0));
+    return g.apply('add', [middle, fromGated], {});
+  };
   const finish = (result: Value | null, input: Value | null): void => {
     if (statistic && input) g.output(statistic.lower(g, input), wire.statistic);
     if (result && withResult) g.output(result, wire.result);
@@ -117,8 +122,8 @@ export function partModel(
     }
     case 'mlpInput': {
       const attended = g.input(wire.attended, 'f32', [tokens, linearShape(config, 'o')[1]]);
-      const delta = ops.linear(attended, 0, 'o');
-      const { sum, normed } = ops.addNorm(residual(wire.hidden), delta, weightName.postAttentionNorm(0));
+      const delta = fromAttention(attended);
+      const { sum, normed } = ops.addNorm(residual(wire.hidden), delta, feedForwardNorm(config, 0));
       finish(sum, normed);
       break;
     }
@@ -132,15 +137,15 @@ export function partModel(
       const middle = residual(wire.middle);
       const gated =
         part === 'output' ? g.input(wire.gated, 'f32', [tokens, config.intermediateSize]) : gateUp(middle);
-      finish(g.apply('add', [middle, ops.linear(gated, 0, 'down')], {}), null);
+      finish(output(middle, gated), null);
       break;
     }
     case 'block': {
       const hidden = residual(wire.hidden);
       const normed = ops.norm(hidden, weightName.inputNorm(0));
       const attended = ops.attention(ops.project(normed, 0, ['q', 'k', 'v']), 0);
-      const middle = g.apply('add', [hidden, ops.linear(attended, 0, 'o')], {});
-      finish(g.apply('add', [middle, ops.linear(gateUp(middle), 0, 'down')], {}), null);
+      const middle = g.apply('add', [hidden, fromAttention(attended)], {});
+      finish(output(middle, gateUp(middle)), null);
       break;
     }
     case 'headInput':

@@ -1,11 +1,12 @@
 import type { DecoderConfig } from '@edgedesk/models';
-import { linearShape } from '@edgedesk/models';
+import { isLocal, linearShape } from '@edgedesk/models';
 import type { OrtBackend, Session, Tensor } from '@edgedesk/tensor';
 import { CheckpointError, tensor } from '@edgedesk/tensor';
 import type { Calibration } from '../calibration/calibration.js';
 import { rowCount } from '../calibration/calibration.js';
 import type { Part, PartShape } from './block-graph.js';
-import { blockWeights, partModel, wire } from './block-graph.js';
+import { attends, blockConfig, blockWeights, partModel, wire } from './block-graph.js';
+import { embeddingRows, firstStream } from './embedding-rows.js';
 import type { Statistic } from './statistic.js';
 
 /** Rows of the calibration run together: large enough for fast products, small beside their activations. */
@@ -17,8 +18,8 @@ const maxKeptBytes = 512 * 2 ** 20;
 export type BlockWeights = ReadonlyMap<string, Float32Array>;
 
 /**
- * Runs decoder blocks part by part over all calibration tokens. Holds the residual stream of all tokens and what one part
- * hands to the next; weights come with each call. `release` frees the sessions.
+ * Runs decoder blocks part by part over all calibration tokens, first block to last. Holds the residual stream of all tokens
+ * and what one part hands to the next; weights come with each call. `release` frees the sessions.
  */
 export class BlockRunner {
   private readonly batches: number;
@@ -32,6 +33,8 @@ export class BlockRunner {
   private readonly keepsGated: boolean;
   private readonly shapes: ReadonlyMap<string, readonly number[]>;
   private readonly sessions = new Map<string, Session>();
+  /** The block that the residual stream goes into. */
+  private layer = 0;
 
   /** `embedding`: `[vocab, hidden]`, read here and not kept. */
   constructor(
@@ -60,12 +63,8 @@ export class BlockRunner {
       BigInt64Array.from(calibration.segments.subarray(start, start + tokens), BigInt),
     );
     this.residual = each((start) => {
-      const hidden = new Float32Array(tokens * hiddenSize);
-      for (let t = 0; t < tokens; t++) {
-        const at = calibration.ids[start + t]! * hiddenSize;
-        hidden.set(embedding.subarray(at, at + hiddenSize), t * hiddenSize);
-      }
-      return hidden;
+      const ids = calibration.ids.subarray(start, start + tokens);
+      return firstStream(config, embeddingRows(ids, embedding, hiddenSize));
     });
   }
 
@@ -105,6 +104,7 @@ export class BlockRunner {
       if (result?.data === this.spare) this.takeSpare(batch);
       for (let i = 0; i < size; i++) sum[i]! += partial[i]!;
     }
+    if (endsBlock(part)) this.layer++;
     if (statistic === null) return null;
     if (!sum.every(Number.isFinite)) {
       throw new CheckpointError('the activations on the calibration text are not finite', {
@@ -120,8 +120,9 @@ export class BlockRunner {
     return this.residual;
   }
 
-  /** Goes back to a copy of an earlier stream; takes it over. */
-  restore(stream: readonly Float32Array[]): void {
+  /** Goes back to a copy of the stream before block `layer`; takes it over. */
+  restore(stream: readonly Float32Array[], layer: number): void {
+    this.layer = layer;
     stream.forEach((hidden, batch) => (this.residual[batch] = hidden));
   }
 
@@ -200,15 +201,19 @@ export class BlockRunner {
   }
 
   private async session(part: Part, statistic: Statistic<unknown> | null): Promise<Session> {
-    const key = `${part} ${statistic === null ? 'alone' : 'observed'}`;
+    const config = blockConfig(this.config, this.layer);
+    const kind = attends(part) && isLocal(config, 0) ? 'local' : '';
+    const key = `${part} ${kind} ${statistic === null ? 'alone' : 'observed'}`;
     const known = this.sessions.get(key);
     if (known) return known;
-    const model = partModel(this.config, part, this.shape, statistic, this.resultOf(part, 0) !== null);
+    const model = partModel(config, part, this.shape, statistic, this.resultOf(part, 0) !== null);
     const session = await this.backend.createSession(model, { threads: this.threads, spin: false });
     this.sessions.set(key, session);
     return session;
   }
 }
+
+const endsBlock = (part: Part): boolean => part === 'output' || part === 'mlpOutput' || part === 'block';
 
 function largestDivisor(n: number, limit: number): number {
   let divisor = Math.min(n, limit);

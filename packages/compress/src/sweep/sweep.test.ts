@@ -12,7 +12,7 @@ import type { Tensor, Value } from '@edgedesk/tensor';
 import { DifferentiableGraph, EdgeDeskError, encodeModel, tensor } from '@edgedesk/tensor';
 import { nodeBackend } from '@edgedesk/tensor/node';
 import { describe, expect, it } from 'vitest';
-import { generatedWeights, tinyConfig } from '../model.case.js';
+import { generatedWeights, tinyConfig, tinyGemmaConfig } from '../model.case.js';
 import type { Model } from '../model.js';
 import { denseWeight, modelFromWeights } from '../model.js';
 import { applyRecipe, passes } from '../recipe.js';
@@ -94,6 +94,11 @@ describe.each([
   ['llama', {}],
   ['qwen2', { modelType: 'qwen2', qkvBias: true }],
   ['qwen3', { modelType: 'qwen3', qkNorm: true, headDim: 32 }],
+  [
+    'qwen2 with a window in its upper layers',
+    { modelType: 'qwen2', qkvBias: true, local: { window: 4, layers: [false, true, true] } },
+  ],
+  ['gemma3', tinyGemmaConfig],
 ] as const)('a sweep over %s', (_label, changes) => {
   const shape: DecoderConfig = { ...config, ...changes };
 
@@ -146,8 +151,11 @@ async function digest(model: Model): Promise<string> {
   return hash.digest('hex');
 }
 
-describe('a sweep that was stopped', () => {
-  const model = modelFromWeights('tiny', config, generatedWeights(config));
+describe.each([
+  ['llama', config],
+  ['gemma3', tinyGemmaConfig],
+])('a sweep over %s that was stopped', (_label, shape) => {
+  const model = modelFromWeights('tiny', shape, generatedWeights(shape));
   const gptq = passes.get('gptq')!;
   const run = (workspace: Workspace, more: Partial<SweepContext> = {}, bits = 4): Promise<Model> => {
     const { signal, ...sweep } = contextWith(workspace, more);
@@ -192,18 +200,18 @@ describe('a sweep that was stopped', () => {
     await run(workspace, { onProgress }, 8);
     expect(phases).not.toContain('replay');
     phases.length = 0;
-    const other = { ...calibration, ids: calibration.ids.map((id) => (id + 1) % config.vocabSize) };
+    const other = { ...calibration, ids: calibration.ids.map((id) => (id + 1) % shape.vocabSize) };
     await run(workspace, { onProgress, calibration: other });
     expect(phases).not.toContain('replay');
   });
 
   it('refuses text on which the model computes no numbers', async () => {
-    const weights = generatedWeights(config);
+    const weights = generatedWeights(shape);
     const name = weightName.linear(1, 'up');
     const huge = (await weights.readF32(name)).map(() => 1e20);
     const gate = weightName.linear(1, 'gate');
-    const changed = generatedWeights(config, { [name]: huge, [gate]: huge });
-    const broken = modelFromWeights('tiny', config, changed);
+    const changed = generatedWeights(shape, { [name]: huge, [gate]: huge });
+    const broken = modelFromWeights('tiny', shape, changed);
     const { signal: _signal, ...sweep } = contextWith(memoryWorkspace());
     const sentence = await sentenceOf(gptq.apply(broken, { bits: 8 }, { sweep }));
     expect(sentence).toMatch(/tiny, (block 1|tensor "model.layers.1)/);

@@ -132,7 +132,7 @@ class Sweep<S> {
           report('refine', linearRoles);
           linears = await this.refineBlock(layer, full, linears, inputs, reference);
           for (const [name, linear] of linears) weights.set(inLayer0(name, layer), toDense(linear));
-          runner.restore(inputs);
+          runner.restore(inputs, layer);
           await runner.replay(weights, where);
         }
         await blocks.save(layer, linears);
