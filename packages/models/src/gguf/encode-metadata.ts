@@ -4,7 +4,8 @@ export type MetadataEntry =
   | readonly [key: string, type: 'bool', value: boolean]
   | readonly [key: string, type: 'text', value: string]
   | readonly [key: string, type: 'texts', value: readonly string[]]
-  | readonly [key: string, type: 'i32s', value: Int32Array];
+  | readonly [key: string, type: 'i32s', value: Int32Array]
+  | readonly [key: string, type: 'f32s', value: Float32Array];
 
 /** A tensor to be announced; `shape` is row-major, `offset` counts from the first tensor. */
 export interface AnnouncedTensor {
@@ -63,8 +64,9 @@ function encodeEntry(header: ByteList, [key, type, value]: MetadataEntry): void 
       for (const text of value) header.text(text);
       return;
     case 'i32s':
+    case 'f32s':
       header.u32(typeIds.array);
-      header.u32(typeIds.i32);
+      header.u32(type === 'i32s' ? typeIds.i32 : typeIds.f32);
       header.u64(value.length);
       return header.push(new Uint8Array(value.buffer, value.byteOffset, value.byteLength));
   }

@@ -22,10 +22,16 @@ const architectures: Readonly<Record<ModelType, string>> = {
 };
 
 /**
- * The decoder as llama.cpp's loader for its architecture reads it. CheckpointError for what llama.cpp computes otherwise.
+ * The decoder as llama.cpp's loader for its architecture reads it. CheckpointError for what llama.cpp computes otherwise;
+ * `where` is the model in messages, `name` what the file calls it.
  */
-export function modelMetadata(name: string, config: DecoderConfig, usualType: WrittenType): MetadataEntry[] {
-  refuseForeign(config, name);
+export function modelMetadata(
+  where: string,
+  name: string,
+  config: DecoderConfig,
+  usualType: WrittenType,
+): MetadataEntry[] {
+  refuseForeign(config, where);
   const architecture = architectures[config.modelType];
   const u32 = (key: string, value: number): MetadataEntry => [`${architecture}.${key}`, 'u32', value];
   const f32 = (key: string, value: number): MetadataEntry => [`${architecture}.${key}`, 'f32', value];
@@ -47,7 +53,7 @@ export function modelMetadata(name: string, config: DecoderConfig, usualType: Wr
     u32('attention.key_length', config.headDim),
     u32('attention.value_length', config.headDim),
     f32('attention.layer_norm_rms_epsilon', config.normEpsilon),
-    ...ropeEntries(config, architecture, name),
+    ...ropeEntries(config, architecture, where),
     ...windowEntries(config, u32, f32),
   ];
 }

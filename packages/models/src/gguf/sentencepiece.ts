@@ -2,12 +2,9 @@ import { CheckpointError } from '@edgedesk/tensor';
 import { addedToken, type AddedTokenJson, type StageJson, type TokenizerJson } from '../tokenizer/tokenizer-json.js';
 import { tokenizerLimits } from '../tokenizer/tokenizer-json.js';
 import type { Metadata } from './metadata.js';
+import { byteTokens, cutsInTwo, isNamedPhi, phiEatsSpaceBehind, spaceSign } from './sentencepiece-pieces.js';
 import { specialIds } from './special-ids.js';
 import { beginWith, type GgufTokenizer, named, padding, tokenType, type Vocabulary } from './tokenizer-parts.js';
-
-/** SentencePiece's sign for a space. */
-const space = '\u2581';
-const byteToken = (byte: number): string => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`;
 
 /**
  * A SentencePiece BPE vocabulary (`llama`: Llama 2, Mistral, Phi-3, Gemma) as a `tokenizer.json` with byte fallback. Such
@@ -36,8 +33,8 @@ export function readSentencePiece(metadata: Metadata, { tokens, types, fail }: V
       scored.push([token, scores[id]!]);
     }
   });
-  for (let byte = 0; byte < 256; byte++) {
-    if (!vocab.has(byteToken(byte))) fail(`the vocabulary has no token ${byteToken(byte)} for bytes`, 'use the Hugging Face checkpoint');
+  for (const byte of byteTokens) {
+    if (!vocab.has(byte)) fail(`the vocabulary has no token ${byte} for bytes`, 'use the Hugging Face checkpoint');
   }
   for (const { content } of added) vocab.delete(content);
   const json: TokenizerJson = {
@@ -67,10 +64,7 @@ function mergesByScore(scored: readonly (readonly [string, number])[], where: st
   const known = new Set(scored.map(([token]) => token));
   const merges: { readonly pair: [string, string]; readonly score: number }[] = [];
   for (const [token, score] of scored) {
-    for (let at = 1; at < token.length; at++) {
-      // Not inside a character of two units.
-      if ((token.charCodeAt(at) & 0xfc00) === 0xdc00) continue;
-      const pair: [string, string] = [token.slice(0, at), token.slice(at)];
+    for (const pair of cutsInTwo(token)) {
       if (known.has(pair[0]) && known.has(pair[1])) merges.push({ pair, score });
     }
     if (merges.length > tokenizerLimits.maxMerges) {
@@ -92,20 +86,19 @@ interface WhiteSpaceRules {
 }
 
 function whiteSpaceRules(metadata: Metadata): WhiteSpaceRules {
-  const replace: StageJson = { type: 'Replace', pattern: { String: ' ' }, content: space };
-  const back: StageJson = { type: 'Replace', pattern: { String: space }, content: ' ' };
+  const replace: StageJson = { type: 'Replace', pattern: { String: ' ' }, content: spaceSign };
+  const back: StageJson = { type: 'Replace', pattern: { String: spaceSign }, content: ' ' };
   const parts: StageJson[] = [back, { type: 'ByteFallback' }, { type: 'Fuse' }];
   const prefixed = metadata.flag('tokenizer.ggml.add_space_prefix') ?? true;
-  // Files do not say which tokens swallow the white space behind them; llama.cpp knows Phi-3 by its name.
-  const isPhi = /phi-?3/.test((metadata.text('general.name') ?? '').toLowerCase());
+  const isPhi = isNamedPhi(metadata.text('general.name') ?? '');
   return {
     normalizer: prefixed
-      ? { type: 'Sequence', normalizers: [{ type: 'Prepend', prepend: space }, replace] }
+      ? { type: 'Sequence', normalizers: [{ type: 'Prepend', prepend: spaceSign }, replace] }
       : replace,
     decoder: {
       type: 'Sequence',
       decoders: prefixed ? [...parts, { type: 'Strip', content: ' ', start: 1, stop: 0 }] : parts,
     },
-    eatsSpaceBehind: (token) => isPhi && !['<unk>', '<s>', '<|endoftext|>'].includes(token),
+    eatsSpaceBehind: (token) => isPhi && phiEatsSpaceBehind(token),
   };
 }

@@ -11,7 +11,7 @@ export interface GgufTokenizer {
 }
 
 /** llama.cpp's token types. */
-export const tokenType = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5 } as const;
+export const tokenType = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 } as const;
 /** What the converter writes for rows of the embedding that no token has. */
 export const padding = /^\[PAD\d+\]$/;
 

@@ -75,7 +75,7 @@ const dense = (checkpoint: Checkpoint): DecoderWeights =>
     { kind: 'dense', storage: 'f32' },
   );
 
-describe.each(Object.keys(ggufReference.decoders))('%s, written and read again', (name) => {
+describe.each([...Object.keys(ggufReference.decoders), 'gemma3', 'phi3'])('%s, written and read again', (name) => {
   let original: Checkpoint;
   let copy: Checkpoint;
   beforeAll(async () => {

@@ -49,8 +49,9 @@ export async function writeGguf(options: WriteGgufOptions): Promise<number> {
   const { name, weights, tokenizerFiles, file, signal, onTensor } = options;
   const { config } = weights;
   const tensors = planTensors(weights, options.asymmetricType ?? 'Q4_1', name);
+  const tokenizer = tokenizerMetadata(tokenizerFiles, config, name);
   const header = encodeHeader(
-    [...modelMetadata(name, config, usualType(tensors)), ...tokenizerMetadata(tokenizerFiles, config, name)],
+    [...modelMetadata(name, tokenizer.modelName, config, usualType(tensors)), ...tokenizer.entries],
     tensors,
   );
   if (header.byteLength > ggufLimits.maxHeaderBytes) {
