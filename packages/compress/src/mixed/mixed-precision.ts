@@ -92,7 +92,7 @@ export const mixedPrecisionPass = definePass({
 });
 
 /** Raise when the same model and text give other measurements. */
-const measureVersion = 1;
+const measureVersion = 2;
 const recordName = 'sensitivity';
 
 /** Measures a model's sensitivity, or takes it from the workspace when it was measured there on the same. */

@@ -12,7 +12,7 @@ import { BlockRefiner, maxRefineSteps, refinementVersion } from '../refine/refin
 import { meanSquare, secondMoment } from '../sweep/statistic.js';
 import type { BlockAlgorithm, SweepContext, SweepResult } from '../sweep/sweep.js';
 import { sweepBlocks } from '../sweep/sweep.js';
-import { factorHessian, gptq } from './gptq.js';
+import { factorHessian, gptqWithDescent } from './gptq.js';
 import { roundToGrids } from './grid.js';
 import { importanceOf } from './importance.js';
 import { plainSlot } from './plain-slot.js';
@@ -25,6 +25,9 @@ const calibratedSettings = quantizeSettings.extend({
   refine: z.int().min(1).max(maxRefineSteps).optional(),
 });
 type CalibratedSettings = z.output<typeof calibratedSettings>;
+
+/** Raise when a pass gives other bytes, so that no block of an interrupted earlier version is taken over. */
+const solverVersion = 2;
 
 /** Rounding to nearest with scales that are searched for, each weight's error counted by its input's mean square. */
 export const scaleSearchPass = definePass({
@@ -61,7 +64,7 @@ export const gptqPass = definePass({
         const factor = await factorHessian(H, gemm, where);
         return (name, shape, weight) => {
           const format = groupedFormat(settings, name);
-          return gptq(weight, shape, format, factor, gemm, `${model.name}, tensor "${name}"`);
+          return gptqWithDescent(weight, shape, format, factor, gemm, `${model.name}, tensor "${name}"`);
         };
       },
     };
@@ -120,7 +123,12 @@ async function swept<S>(
   const { refine } = settings;
   const layers = [...model.linears.keys()].filter(isInLayer);
   const formats = layers.map((weight) => [weight, formatOfWeight(settings, weight)]);
-  const decisive = { name, formats, ...(refine === undefined ? {} : { refine, refinementVersion }) };
+  const decisive = {
+    name,
+    solverVersion,
+    formats,
+    ...(refine === undefined ? {} : { refine, refinementVersion }),
+  };
   const result = await sweepBlocks(model, algorithm, decisive, context);
   return withLinears(
     model,

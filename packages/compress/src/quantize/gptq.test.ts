@@ -5,7 +5,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { inverseCholesky } from '../linear-algebra/cholesky.js';
 import { Gemm } from '../linear-algebra/gemm.js';
 import { bellShaped } from '../model.case.js';
-import { factorHessian, gptq } from './gptq.js';
+import { factorHessian, gptq, shrinkage } from './gptq.js';
 import { roundToNearest } from './round-to-nearest.js';
 import { searchScales } from './scale-search.js';
 import { nbitFormat } from './settings.js';
@@ -89,7 +89,7 @@ function reference(
   const { scales, zeroPoints } = searchScales(W, shape, format, Float32Array.from(damped), 'w');
   const order = diagonal.map((_, i) => i).sort((a, b) => diagonal[b]! - diagonal[a]! || a - b);
   const Hinv = inverseOf(
-    diagonal.map((_, i) => diagonal.map((_, j) => (i === j ? damped[i]! : H[i * n + j]!))),
+    diagonal.map((_, i) => diagonal.map((_, j) => (i === j ? damped[i]! : (1 - shrinkage) * H[i * n + j]!))),
   );
   const { lowest, highest, middle } = levelRange(format);
   const w = Float64Array.from(W);
@@ -178,7 +178,9 @@ describe('GPTQ', () => {
   });
 
   it('damps more until the matrix can be factored, and says when that is hopeless', async () => {
-    const indefinite = Float64Array.from({ length: 16 }, (_, i) => (i % 5 === 0 ? 1 : 1.05));
+    const indefinite = Float64Array.from({ length: 16 }, (_, i) =>
+      i % 5 === 0 ? 1 : 1.05 / (1 - shrinkage),
+    );
     const factor = await factorHessian(indefinite, gemm, 'w');
     expect(factor.importance[0]).toBeCloseTo(1.1, 5);
     const hopeless = Float64Array.from({ length: 16 }, (_, i) => (i % 5 === 0 ? 1 : 9));

@@ -1,6 +1,6 @@
 import type { NBitFormat, NBitLinear } from '@edgedesk/models';
 import type { Gemm } from '../linear-algebra/gemm.js';
-import { factorHessian, gptq } from './gptq.js';
+import { factorHessian, gptqWithDescent } from './gptq.js';
 import { roundToGrids } from './grid.js';
 import { importanceOf } from './importance.js';
 import { roundToNearest } from './round-to-nearest.js';
@@ -31,7 +31,7 @@ export async function solverFor(
       return searching(importanceOf(diagonalOf(H)));
     case 'gptq': {
       const factor = await factorHessian(H, gemm, where);
-      return (weight, shape, format, name) => gptq(weight, shape, format, factor, gemm, name);
+      return (weight, shape, format, name) => gptqWithDescent(weight, shape, format, factor, gemm, name);
     }
   }
 }
