@@ -1,10 +1,13 @@
 // What an artefact loses against full precision on given text, as the engine runs it.
 import { existsSync } from 'node:fs';
-import { open, rename } from 'node:fs/promises';
+import { cp, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import { klDivergenceSum } from '@edgedesk/eval';
 import { rowToConversation } from '@edgedesk/models';
 import { readRows } from '@edgedesk/models/node';
 import { openEngine } from '@edgedesk/runtime/node';
+import { onnx } from '@edgedesk/tensor';
 
 /** Tokens of a document that are looked at: whole conversations, and many articles rather than one. */
 const pieceTokens = 256;
@@ -90,6 +93,23 @@ export async function judge(folder, pieces, referenceFile) {
     klError: Math.sqrt(Math.max(0, sum.squaredKl / tokens - kl * kl) / tokens),
     agreement: sum.agreed / tokens,
   };
+}
+
+/** `use` on a copy of an artefact whose kernels do not round activations: for comparing with papers and PyTorch. */
+export async function withFloatActivations(folder, use) {
+  const copy = `${folder}-f32`;
+  await cp(folder, copy, { recursive: true });
+  try {
+    const file = join(copy, JSON.parse(await readFile(join(copy, 'edgedesk.json'), 'utf8')).model);
+    const model = fromBinary(onnx.ModelProtoSchema, await readFile(file));
+    for (const { attribute } of model.graph.node) {
+      for (const one of attribute) if (one.name === 'accuracy_level') one.i = 1n;
+    }
+    await writeFile(file, toBinary(onnx.ModelProtoSchema, model));
+    return await use(copy);
+  } finally {
+    await rm(copy, { recursive: true });
+  }
 }
 
 function gcd(a, b) {

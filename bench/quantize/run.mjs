@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { openEngine } from '@edgedesk/runtime/node';
-import { judge, readPieces, referenceIn } from './judge.mjs';
+import { judge, readPieces, referenceIn, withFloatActivations } from './judge.mjs';
 
 const here = (name) => fileURLToPath(new URL(name, import.meta.url));
 const { values, positionals } = parseArgs({
@@ -17,6 +17,7 @@ const { values, positionals } = parseArgs({
     calibration: { type: 'string', multiple: true, default: [] },
     judged: { type: 'string', multiple: true, default: [] },
     tokens: { type: 'string', default: '2048' },
+    'float-activations': { type: 'boolean', default: false },
     rtn: { type: 'string', default: 'rtn-4' },
     out: { type: 'string', default: 'out/bench-quantize' },
   },
@@ -45,6 +46,9 @@ if (unknown !== undefined) {
   process.exit(1);
 }
 
+/** What a text's results are filed under. */
+const keyOf = (text) => (values['float-activations'] ? `${text}, f32 activations` : text);
+
 mkdirSync(values.out, { recursive: true });
 const texts = new Map();
 const references = new Map();
@@ -60,8 +64,12 @@ for (const name of chosen) {
     writeFileSync(record, `${JSON.stringify(result, null, 2)}\n`);
   }
   for (const [text, pieces] of texts) {
-    if (result.judged[text]?.tokens === Number(values.tokens)) continue;
-    result.judged[text] = await judge(join(values.out, name), pieces, references.get(text));
+    if (result.judged[keyOf(text)]?.tokens === Number(values.tokens)) continue;
+    const judging = (folder) => judge(folder, pieces, references.get(text));
+    const folder = join(values.out, name);
+    result.judged[keyOf(text)] = values['float-activations']
+      ? await withFloatActivations(folder, judging)
+      : await judging(folder);
     writeFileSync(record, `${JSON.stringify(result, null, 2)}\n`);
   }
 }
@@ -72,13 +80,15 @@ const results = chosen.map((name) => [
   JSON.parse(readFileSync(join(values.out, `${name}.json`), 'utf8')),
 ]);
 for (const text of texts.keys()) {
-  const { fullNll, tokens } = results[0][1].judged[text];
-  console.log(`${text}: ${tokens} tokens, perplexity at full precision ${Math.exp(fullNll).toFixed(2)}\n`);
+  const { fullNll, tokens } = results[0][1].judged[keyOf(text)];
+  console.log(
+    `${keyOf(text)}: ${tokens} tokens, perplexity at full precision ${Math.exp(fullNll).toFixed(2)}\n`,
+  );
   console.log('| configuration | perplexity | recovered | KL | same likeliest token |');
   console.log('|---|--:|--:|--:|--:|');
   const lost = rtnLoss(text);
   for (const [name, { judged: all }] of results) {
-    const { nll, kl, klError, agreement } = all[text];
+    const { nll, kl, klError, agreement } = all[keyOf(text)];
     const recovered = lost === null ? '-' : `${(100 * (1 - (nll - fullNll) / lost)).toFixed(0)} %`;
     const cells = [name, Math.exp(nll).toFixed(2), recovered, `${kl.toFixed(4)} ± ${klError.toFixed(4)}`];
     console.log(`| ${[...cells, `${(100 * agreement).toFixed(1)} %`].join(' | ')} |`);
@@ -112,7 +122,7 @@ async function readTexts() {
 function rtnLoss(text) {
   const file = join(values.out, `${values.rtn}.json`);
   if (!existsSync(file)) return null;
-  const rtn = JSON.parse(readFileSync(file, 'utf8')).judged[text];
+  const rtn = JSON.parse(readFileSync(file, 'utf8')).judged[keyOf(text)];
   return rtn === undefined ? null : rtn.nll - rtn.fullNll;
 }
 
