@@ -20,6 +20,7 @@ const matchScore = 16;
 /** Logits that a copied token gains, by squared length of its code. */
 const copyGain = 0.06;
 const headDeviation = 0.01;
+/** A query head, and the key/value head that it reads. */
 interface HeadPlace {
   readonly layer: number;
   readonly query: number;
@@ -125,31 +126,18 @@ function notePrevious(matrices: Matrices, offset: 1 | 2, G: Float32Array): void 
   const { config, layout } = matrices;
   const { hiddenSize: d, headDim } = config;
   const query = offset - 1;
-  const keyValue = Math.floor((query * config.kvHeadCount) / config.headCount);
-  const [q, k, v, o] = (['q', 'k', 'v', 'o'] as const).map((role) => matrices.of(0, role)) as [
-    Float32Array,
-    Float32Array,
-    Float32Array,
-    Float32Array,
-  ];
-  q.fill(0, query * headDim * d, (query + 1) * headDim * d);
-  for (const matrix of [k, v]) matrix.fill(0, keyValue * headDim * d, (keyValue + 1) * headDim * d);
+  const place = { layer: 0, query, keyValue: Math.floor((query * config.kvHeadCount) / config.headCount) };
+  const size = streamSize(config, layout, 0);
+  const into = offset === 1 ? layout.previous : layout.beforePrevious;
+  const { q, k } = writingHead(matrices, place, { code: G, gain: size, into });
 
   const fast = fastPairs(config);
   const contrast = fast.reduce((sum, { turn }) => sum + 1 - Math.cos(turn), 0);
-  const size = streamSize(config, layout, 0);
   const w = (Math.sqrt((offsetMargin / contrast) * Math.sqrt(headDim)) * size) / constantValue;
   for (const { turn, f } of fast) {
-    k[(keyValue * headDim + f) * d + layout.constant] = w;
-    q[(query * headDim + f) * d + layout.constant] = w * Math.cos(offset * turn);
-    q[(query * headDim + f + headDim / 2) * d + layout.constant] = -w * Math.sin(offset * turn);
-  }
-  const into = offset === 1 ? layout.previous : layout.beforePrevious;
-  for (let row = 0; row < layout.previousSize; row++) {
-    for (let i = 0; i < layout.token; i++) {
-      v[(keyValue * headDim + row) * d + i] = size * G[row * layout.token + i]!;
-    }
-    o[(into + row) * (config.headCount * headDim) + query * headDim + row] = 1;
+    k[f * d + layout.constant] = w;
+    q[f * d + layout.constant] = w * Math.cos(offset * turn);
+    q[(f + headDim / 2) * d + layout.constant] = -w * Math.sin(offset * turn);
   }
 }
 
@@ -165,36 +153,47 @@ interface Codes {
 function copyAfterMatch(matrices: Matrices, place: HeadPlace, { G, H, first, second }: Codes): void {
   const { config, layout } = matrices;
   const { hiddenSize: d, headDim } = config;
-  const [q, k, v, o] = (['q', 'k', 'v', 'o'] as const).map((role) => matrices.of(place.layer, role)) as [
-    Float32Array,
-    Float32Array,
-    Float32Array,
-    Float32Array,
-  ];
-  q.fill(0, place.query * headDim * d, (place.query + 1) * headDim * d);
-  for (const matrix of [k, v])
-    matrix.fill(0, place.keyValue * headDim * d, (place.keyValue + 1) * headDim * d);
+  const size = streamSize(config, layout, 2);
+  const { q, k } = writingHead(matrices, place, { code: H, gain: size, into: layout.copied });
 
   const rows = contentRows(config);
-  const size = streamSize(config, layout, 2);
   const s = Math.sqrt((matchScore * Math.sqrt(headDim)) / rows.length) * size;
   for (const [at, row] of rows.entries()) {
-    const key = (place.keyValue * headDim + row) * d;
-    const query = (place.query * headDim + row) * d;
     for (let i = 0; i < layout.previousSize; i++) {
       const r = s * first[at * layout.previousSize + i]!;
-      k[key + layout.previous + i] = r;
-      for (let j = 0; j < layout.token; j++) q[query + j]! += r * G[i * layout.token + j]!;
+      k[row * d + layout.previous + i] = r;
+      for (let j = 0; j < layout.token; j++) q[row * d + j]! += r * G[i * layout.token + j]!;
       if (second === undefined) continue;
       const r2 = s * second[at * layout.previousSize + i]!;
-      k[key + layout.beforePrevious + i] = r2;
-      q[query + layout.previous + i] = r2;
+      k[row * d + layout.beforePrevious + i] = r2;
+      q[row * d + layout.previous + i] = r2;
     }
   }
-  for (let row = 0; row < layout.copiedSize; row++) {
-    for (let i = 0; i < layout.token; i++) {
-      v[(place.keyValue * headDim + row) * d + i] = size * H[row * layout.token + i]!;
-    }
-    o[(layout.copied + row) * (config.headCount * headDim) + place.query * headDim + row] = 1;
+}
+
+/** What a head writes where it looks: `code` `[rows, token]` of the token there times `gain`, to the coordinates from `into` on. */
+interface Writing {
+  readonly code: Float32Array;
+  readonly gain: number;
+  readonly into: number;
+}
+
+/** Sets v and o of a head, and empties its q and k `[headDim, hidden]`, which are returned to be filled. */
+function writingHead(
+  { config, layout, of }: Matrices,
+  { layer, query, keyValue }: HeadPlace,
+  { code, gain, into }: Writing,
+): { q: Float32Array; k: Float32Array } {
+  const { hiddenSize: d, headDim, headCount } = config;
+  const emptied = (role: 'q' | 'k' | 'v', head: number): Float32Array =>
+    of(layer, role)
+      .subarray(head * headDim * d, (head + 1) * headDim * d)
+      .fill(0);
+  const v = emptied('v', keyValue);
+  const o = of(layer, 'o');
+  for (let row = 0; row < code.length / layout.token; row++) {
+    for (let i = 0; i < layout.token; i++) v[row * d + i] = gain * code[row * layout.token + i]!;
+    o[(into + row) * (headCount * headDim) + query * headDim + row] = 1;
   }
+  return { q: emptied('q', query), k: emptied('k', keyValue) };
 }
