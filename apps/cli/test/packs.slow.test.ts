@@ -11,7 +11,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseRowLine } from '@edgedesk/models';
+import { parseRowLine, refusalReply } from '@edgedesk/models';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 
 const packs = fileURLToPath(new URL('../../../packs', import.meta.url));
@@ -57,6 +57,14 @@ describe('the packs', () => {
         expect(new Set(rows.map((row) => row.lang))).toEqual(new Set([name.slice(-2)]));
       }
     }
+  });
+
+  it.each(names)("%s refuses in visits with the library's words", (name) => {
+    const said = lines(join(packs, name, 'train/visits.jsonl'))
+      .flatMap((line) => (JSON.parse(line) as { messages: { content: string }[] }).messages)
+      .map(({ content }) => content)
+      .filter((content) => content.includes('<no_answer/>'));
+    expect(new Set(said)).toEqual(new Set([refusalReply(name.slice(-2) as 'en' | 'zh')]));
   });
 });
 
