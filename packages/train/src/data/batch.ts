@@ -14,21 +14,43 @@ export interface Batch {
   readonly lossRows: readonly number[];
   /** The token to predict at each of them. */
   readonly targets: readonly number[];
+  /** How much each of them counts, relative to the others. */
+  readonly lossWeights: readonly number[];
+}
+
+/**
+ * The first `tokens` tokens of every reply count `weight` times: they decide what it says, and what follows mostly from
+ * them would outvote them.
+ */
+export interface Emphasis {
+  readonly tokens: number;
+  readonly weight: number;
 }
 
 /** Lays out rows; there may be fewer than `batch`, the rest stays free. */
-export function layOut(rows: readonly PackedRow[], batch: number, sequence: number): Batch {
+export function layOut(
+  rows: readonly PackedRow[],
+  batch: number,
+  sequence: number,
+  emphasis: Emphasis = { tokens: 0, weight: 1 },
+): Batch {
   const tokenIds = new BigInt64Array(batch * sequence);
   const segmentIds = new BigInt64Array(batch * sequence);
   const lossRows: number[] = [];
   const targets: number[] = [];
+  const lossWeights: number[] = [];
   rows.forEach((row, r) => {
     let at = r * sequence;
     row.forEach(({ source, start, length }, segment) => {
+      // Tokens with loss in a row; plain text and what goes on from an earlier piece begin no reply.
+      let said = carriesLoss(source, start) ? Infinity : 0;
       for (let i = 0; i < length - 1; i++, at++) {
         tokenIds[at] = BigInt(source.tokens[start + i]!);
         segmentIds[at] = BigInt(segment);
-        if (carriesLoss(source, start + i + 1)) {
+        if (!carriesLoss(source, start + i + 1)) said = 0;
+        else {
+          said++;
+          lossWeights.push(said <= emphasis.tokens ? emphasis.weight : 1);
           lossRows.push(at);
           targets.push(source.tokens[start + i + 1]!);
         }
@@ -36,7 +58,7 @@ export function layOut(rows: readonly PackedRow[], batch: number, sequence: numb
     });
     segmentIds.fill(BigInt(row.length), at, (r + 1) * sequence);
   });
-  return { tokenIds, segmentIds, lossRows, targets };
+  return { tokenIds, segmentIds, lossRows, targets, lossWeights };
 }
 
 /**

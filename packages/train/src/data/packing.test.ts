@@ -93,6 +93,25 @@ describe('layOut', () => {
   });
 });
 
+describe('emphasis', () => {
+  /** Weights of a source of one document whose tokens carry loss where `mask` has a 1. */
+  const weightsOf = (mask: readonly number[], start = 0) => {
+    const builder = new TokenSourceBuilder('emphasis', 300);
+    builder.add({ ids: mask.map((_, i) => i + 1), loss: Uint8Array.from(mask) });
+    const piece = { source: builder.build(), start, length: mask.length - start };
+    return layOut([[piece]], 1, 32, { tokens: 2, weight: 5 }).lossWeights;
+  };
+
+  it('counts the first tokens of every reply more', () => {
+    expect(weightsOf([0, 0, 1, 1, 1, 1, 0, 0, 1, 0, 1, 1, 1])).toEqual([5, 5, 1, 1, 5, 5, 5, 1]);
+  });
+
+  it('takes neither plain text nor the rest of a cut reply for a beginning', () => {
+    expect(weightsOf([1, 1, 1, 1])).toEqual([1, 1, 1]);
+    expect(weightsOf([0, 1, 1, 1, 1, 1, 0, 1], 3)).toEqual([1, 1, 5]);
+  });
+});
+
 describe('dealRows', () => {
   it('uses each row once and evens out the loss', () => {
     const source = numbered('deal', 64, 60, 2);

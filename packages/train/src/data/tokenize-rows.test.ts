@@ -73,6 +73,21 @@ describe('tokenizeRows', () => {
     expect(all.every((text) => /^\[[^[\]]*\]$/.test(text))).toBe(true);
   });
 
+  it('says only the openings of answers in drills, and never that they end there', async () => {
+    const rows = ['the refund takes three days', 'No'].map((answer, i) => ({
+      question: `Q${i}`,
+      context: [{ id: 'a', text: 'T' }],
+      gold_ids: ['a'],
+      answer,
+      lang: 'en',
+    }));
+    const drill = { questions: 2, passages: 0, unanswerable: 0, opening: 2 };
+    const [text] = marked(await tokenize(rows, { drill }));
+    const opening = tokenizer.decode(tokenizer.encode('the refund takes three days').slice(0, 2));
+    expect(text).toContain(`Q0<|im_end|>\n<|im_start|>assistant\n[${opening}]<|im_end|>\n`);
+    expect(text).toContain('Q1<|im_end|>\n<|im_start|>assistant\n[No<|im_end|>]\n');
+  });
+
   it('shortens conversations from the front, at turn borders, keeping the system turn', async () => {
     const turns = Array.from({ length: 6 }, (_, i) => [
       { role: 'user', content: `q${i} the refund` },

@@ -8,6 +8,7 @@ import {
 } from '@edgedesk/models';
 import type { TextCodec } from './codec.js';
 import { Draws } from '../random/draws.js';
+import { drillsOf, type DrillOptions } from './drill.js';
 import { dropPassage, groundedMixDefaults, GroundedMixer, type GroundedMixOptions } from './grounded-mix.js';
 import { joinIntents, joinRows } from './join-rows.js';
 import { noiseDefaults, withNoise, type NoiseOptions } from './noise.js';
@@ -34,6 +35,8 @@ export interface TokenizeOptions {
   readonly intents: number;
   /** Plain text becomes exercises in reading instead of text to continue. */
   readonly reading?: ReadingOptions | undefined;
+  /** Grounded rows become drills instead of answers in full. */
+  readonly drill?: DrillOptions | undefined;
   readonly seed: number;
 }
 
@@ -68,9 +71,14 @@ export async function tokenizeRows(
     if (document === null) builder.dropped++;
     else builder.add(document);
   };
-  const addChat = (messages: readonly DialogueMessage[], index: number, variant: number) => {
+  const addChat = (
+    messages: readonly DialogueMessage[],
+    index: number,
+    variant: number,
+    opening?: number,
+  ) => {
     const copy = noisy(messages, index, variant, name, options);
-    add(tokenizeChatWithin(copy, codec, options.lossOn, options.maxTokens));
+    add(tokenizeChatWithin(copy, codec, options.lossOn, options.maxTokens, opening));
   };
   let count = 0;
   for await (const row of rows) {
@@ -95,6 +103,15 @@ export async function tokenizeRows(
   }
   if (options.reading !== undefined) {
     grounded.push(...exercisesOf(documents, options.reading, Draws.of(seed, `${name}/reading`, 0)));
+  }
+  const { drill } = options;
+  if (drill !== undefined) {
+    for (let variant = 0; variant < noise.variants; variant++) {
+      drillsOf(grounded, drill, Draws.of(seed, `${name}/drill`, variant)).forEach((messages, index) =>
+        addChat(messages, index, variant, drill.opening),
+      );
+    }
+    return builder.build();
   }
   const joins = mix.questions > 1;
   // A joined row decides itself what is left unanswered.

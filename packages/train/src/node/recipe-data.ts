@@ -41,10 +41,17 @@ export async function loadRecipeData(
   for (const phase of recipe.data) {
     const sources = [];
     for (const source of phase.sources) {
-      const { loss: lossOn, grounded, noise, intents, reading } = source;
+      const { loss: lossOn, grounded, noise, intents, reading, drill } = source;
       const pieces: Piece[] = [];
       for (const file of source.files) {
-        const { tokens, key } = await load(file, { lossOn, grounded, noise, intents, reading });
+        const { tokens, key } = await load(file, {
+          lossOn,
+          grounded,
+          noise,
+          intents,
+          reading,
+          drill,
+        });
         keys.push(key);
         pieces.push(...piecesOf(tokens, recipe.sequence));
       }

@@ -222,6 +222,7 @@ function makeTrainer(
     sequence: recipe.sequence,
     batch: recipe.batch,
     accumulate: recipe.accumulate,
+    emphasis: recipe.emphasis,
     lr,
     optimizer,
     decayEmbedding,

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { adamwDefaults } from '../optimizer/adamw.js';
 import { muonDefaults } from '../optimizer/muon.js';
 import { noiseDefaults } from '../data/noise.js';
+import { drillDefaults } from '../data/drill.js';
 import { groundedMixDefaults } from '../data/grounded-mix.js';
 import { scheduleDefaults } from '../schedule/schedule.js';
 
@@ -75,6 +76,15 @@ const source = z
     intents: count(64).default(1),
     /** Makes exercises in reading of plain text (`exercisesOf`). */
     reading: z.strictObject({ questions: count(16).default(3), passages: count(16).default(3) }).optional(),
+    /** Makes drills of grounded rows (`drillsOf`). */
+    drill: z
+      .strictObject({
+        questions: count(64).default(drillDefaults.questions),
+        passages: z.int().min(0).max(64).default(drillDefaults.passages),
+        unanswerable: share.default(drillDefaults.unanswerable),
+        opening: count(1024).default(drillDefaults.opening),
+      })
+      .optional(),
   })
   .refine(
     (value) => (value.weight === undefined) !== (value.epochs === undefined),
@@ -122,6 +132,8 @@ export const recipeSchema = z.strictObject({
   sequence: count(131_072),
   batch: count(4096),
   accumulate: count(4096).default(1),
+  /** The first `tokens` tokens of each reply count `weight` times. */
+  emphasis: z.strictObject({ tokens: count(1024), weight: positive }).optional(),
   budget: z
     .strictObject({
       steps: count(1e9).optional(),

@@ -31,7 +31,7 @@ export class GraphSessions {
   }
 
   /**
-   * Sum over the batch's loss tokens of `scale` * loss. `weights`: everything that the graph reads beside the batch. In
+   * Sum over the batch's loss tokens of `scale` * their weight * loss. `weights`: everything that the graph reads beside the batch. In
    * `train` mode the gradients of all parameters are written into `gradients`, whose names are those of the graph's outputs.
    */
   async run(
@@ -44,7 +44,8 @@ export class GraphSessions {
     const session = await this.#sessions.get(lossRows);
     const targets = new BigInt64Array(lossRows);
     batch.targets.forEach((target, i) => (targets[i] = BigInt(target)));
-    const lossWeights = new Float32Array(lossRows).fill(scale, 0, batch.targets.length);
+    const lossWeights = new Float32Array(lossRows);
+    batch.lossWeights.forEach((weight, i) => (lossWeights[i] = scale * weight));
     const loss = tensor.f32(new Float32Array(1), []);
     await session.runInto(
       {

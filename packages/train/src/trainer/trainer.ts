@@ -1,6 +1,6 @@
 import { weightName, type DecoderConfig } from '@edgedesk/models';
 import { RuntimeFailure, type OrtBackend, type Tensor } from '@edgedesk/tensor';
-import { dealRows, layOut, type Batch, type PackedRow } from '../data/batch.js';
+import { dealRows, layOut, type Batch, type Emphasis, type PackedRow } from '../data/batch.js';
 import { Loader, type LoaderPhase } from '../data/loader.js';
 import { gradientOf, graphWeights, type LoraOptions } from '../graph/training-graph.js';
 import type { Initialiser } from '../initialise/initial-weights.js';
@@ -40,6 +40,7 @@ export interface TrainerOptions {
   readonly batch: number;
   /** Passes whose gradients are summed for one step. */
   readonly accumulate: number;
+  readonly emphasis?: Emphasis | undefined;
   /** Peak learning rate. */
   readonly lr: number;
   readonly optimizer: AdamwOptions;
@@ -138,7 +139,7 @@ export class Trainer {
     return progressOf(this.options.budget, this.#state);
   }
 
-  /** One optimizer step over `batch * accumulate` packed rows: the mean loss over all their loss tokens. */
+  /** One optimizer step over `batch * accumulate` packed rows: the weighted mean loss of all their loss tokens. */
   async step(): Promise<StepResult> {
     const startedAt = performance.now();
     const { options, arena } = this;
@@ -149,10 +150,11 @@ export class Trainer {
     );
     const rows = this.#loader.next(phase, options.batch * options.accumulate);
     const batches = dealRows(rows, options.batch).map((group) =>
-      layOut(group, options.batch, options.sequence),
+      layOut(group, options.batch, options.sequence, options.emphasis),
     );
     const lossTokens = batches.reduce((sum, batch) => sum + batch.lossRows.length, 0);
-    const loss = await this.#forwardBackward(batches, 1 / lossTokens);
+    const weight = batches.flatMap(({ lossWeights }) => lossWeights).reduce((sum, one) => sum + one, 0);
+    const loss = await this.#forwardBackward(batches, 1 / weight);
 
     const norm = gradientNorm(arena);
     const skipped = !Number.isFinite(norm) || !Number.isFinite(loss);
