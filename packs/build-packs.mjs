@@ -9,6 +9,7 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, w
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { findDuplicates, findLeaks } from './builder/leaks.mjs';
+import { generateReading, readReading } from './builder/reading.mjs';
 import { generate } from './builder/rows.mjs';
 import { readPack, SPLITS } from './builder/source.mjs';
 
@@ -88,21 +89,26 @@ const main = (args) => {
   const check = args.includes('--check');
   const all = DOMAINS.flatMap((domain) => LANGUAGES.map((lang) => `${domain}/${lang}`));
   const asked = args.filter((arg) => arg !== '--check');
-  const unknown = asked.find((name) => !all.includes(name));
+  const readings = LANGUAGES.map((lang) => `reading/${lang}`);
+  const unknown = asked.find((name) => ![...all, ...readings].includes(name));
   if (unknown) {
-    console.error(`"${unknown}" is no pack: use ${all.join(', ')}, or --check.`);
+    console.error(`"${unknown}" is no pack: use ${[...all, ...readings].join(', ')}, or --check.`);
     return 2;
   }
   const present = all.filter((name) => existsSync(join(ROOT, name, 'profile.json')));
   const packs = present.map((name) => readPack(ROOT, ...name.split('/')));
   const chosen = packs.filter((pack) => asked.length === 0 || asked.includes(pack.name));
+  const exercises = LANGUAGES.filter((lang) => asked.length === 0 || asked.includes(`reading/${lang}`)).map((lang) =>
+    readReading(ROOT, lang),
+  );
   const mine = (problem) => chosen.some((pack) => problem.startsWith(`${pack.name}/`));
   const problems = [
     ...(asked.length === 0 ? all : asked)
-      .filter((name) => !present.includes(name))
+      .filter((name) => ![...present, ...readings].includes(name))
       .map((name) => `${name}: has no profile.json`),
     ...chosen.flatMap((pack) => [...pack.problems, ...findDuplicates(pack)]),
     ...findLeaks(packs).filter(mine),
+    ...exercises.flatMap((exercise) => exercise.problems),
   ];
   const short = [];
   for (const pack of chosen) {
@@ -122,6 +128,13 @@ const main = (args) => {
     console.log(`  rows: ${rows.join(', ')}`);
     if (check) problems.push(...outOfDate(pack, files));
     else write(pack, files);
+  }
+  for (const exercise of exercises) {
+    const files = generateReading(exercise);
+    const rows = Object.entries(files).map(([path, list]) => `${path} ${list.length}`);
+    console.log(`${exercise.name}: ${rows.join(', ')}`);
+    if (check) problems.push(...outOfDate(exercise, files));
+    else write(exercise, files);
   }
   for (const problem of [...problems, ...short]) console.error(problem);
   console.log(
