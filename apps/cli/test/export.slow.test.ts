@@ -45,7 +45,7 @@ describe('edgedesk export', () => {
       `${at('int4.gguf')}: try it with \`llama-cli -m ${at('int4.gguf')}\`.\n`,
     ]);
     const inspected = await runCli(['inspect', at('int4.gguf'), '--json']);
-    expect(JSON.parse(inspected.stdout)).toMatchObject({ dtype: 'Q4_0, F32' });
+    expect(JSON.parse(inspected.stdout)).toMatchObject({ dtype: 'Q4_0, F32, Q8_0' });
     const gptq = await runCli(['export', at('int4'), '--format', 'gptq', '--out', at('gptq'), '--json']);
     expect(gptq.code).toBe(0);
     expect(JSON.parse(readFileSync(join(at('gptq'), 'config.json'), 'utf8'))).toMatchObject({

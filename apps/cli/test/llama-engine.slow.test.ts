@@ -74,19 +74,23 @@ const cases: Record<string, Case> = {
     tolerance: 0.02,
   },
   Q8_0: { types: ['Q8_0'], make: () => rounded({ bits: 8 }), tolerance: 0.1 },
-  Q4_0: { types: ['Q4_0'], make: () => rounded({ bits: 4 }), tolerance: 0.1 },
+  Q4_0: { types: ['Q4_0'], make: () => rounded({ bits: 4, embeddingBits: 4 }), tolerance: 0.1 },
   'Q4_0 with groups of 64': {
     types: ['Q4_0'],
-    make: () => rounded({ bits: 4, groupSize: 64 }),
+    make: () => rounded({ bits: 4, embeddingBits: 4, groupSize: 64 }),
     tolerance: 0.1,
   },
-  'Q4_0 from 3 bits': { types: ['Q4_0'], make: () => rounded({ bits: 3 }), tolerance: 0.1 },
+  'Q4_0 from 3 bits': { types: ['Q4_0'], make: () => rounded({ bits: 3, embeddingBits: 3 }), tolerance: 0.1 },
   Q4_1: {
     types: ['Q4_1'],
-    make: async () => coarse(await rounded({ bits: 4, asymmetric: true })),
+    make: async () => coarse(await rounded({ bits: 4, embeddingBits: 4, asymmetric: true })),
     tolerance: 0.1,
   },
-  Q5_0: { types: ['Q5_0'], make: () => rounded({ bits: 4, asymmetric: true }), tolerance: 0.1 },
+  Q5_0: {
+    types: ['Q5_0'],
+    make: () => rounded({ bits: 4, embeddingBits: 4, asymmetric: true }),
+    tolerance: 0.1,
+  },
   mixed: { types: ['Q8_0', 'Q4_0', 'F16'], make: mixed, tolerance: 0.1 },
 };
 

@@ -117,7 +117,7 @@ export interface BitsOptions {
   readonly groupSize?: number;
   /** @default false */
   readonly asymmetric?: boolean;
-  /** Bits of the embedding and the head. @default `bits` */
+  /** Bits of the embedding and the head. @default 8, or `bits` where those are plain floats */
   readonly embeddingBits?: BitsChoice;
   /** Steps in which each block is tuned once it is solved; not with `rtn`. @default none */
   readonly refine?: number;

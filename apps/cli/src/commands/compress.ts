@@ -78,7 +78,7 @@ export function compressCommand(): Command {
     .option('--calibration-tokens <n>', 'how much of them (default: 65536)', wholeNumber(1))
     .option(
       '--embedding-bits <n>',
-      `bits of embedding and head (default: those of --bits): ${bitChoices.join(', ')}`,
+      `bits of embedding and head, with 8 and fewer bits (default: 8): ${bitChoices.join(', ')}`,
     )
     .option(...jsonOption)
     .addHelpText(

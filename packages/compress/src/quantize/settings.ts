@@ -29,7 +29,10 @@ export const quantizeSettings = z.strictObject({
   groupSize: groupSize.default(32),
   /** A zero point for each group: a little better and `bits / groupSize` bits a weight larger. */
   asymmetric: z.boolean().default(false),
-  /** Bits of the embedding and the head; 32 and 16 leave them plain floats. @default `bits` */
+  /**
+   * Bits of the embedding and the head; 32 and 16 leave them plain floats. @default 8: rounded to 4 bits they cost a small
+   * model several times what all its layers do
+   */
   embeddingBits: outerBits.optional(),
   /** Weights that are stored in another way, by name: mixed precision. */
   formats: z
@@ -56,17 +59,19 @@ export function nbitFormat(
 
 /** How the settings have `weight` stored. */
 export function formatOfWeight(settings: QuantizeSettings, weight: string): LinearFormat {
-  const { bits, groupSize: size, asymmetric, embeddingBits = bits, storedBits, formats } = settings;
+  const { bits, groupSize: size, asymmetric, embeddingBits = 8, storedBits, formats } = settings;
   const named = formats?.[weight];
   if (named) return nbitFormat(named, storedBits);
   const own = weight === weightName.embedding || weight === weightName.head ? embeddingBits : bits;
   if (own === 16 || own === 32) return { kind: 'dense', storage: own === 16 ? 'f16' : 'f32' };
-  return nbitFormat({ bits: own, groupSize: size, asymmetric }, storedBits);
+  // Beside narrower layers, 8 bits go without zero points: they gain nothing there, and GGUF has no such blocks.
+  const plain = own === 8 && bits < 8;
+  return nbitFormat({ bits: own, groupSize: size, asymmetric: asymmetric && !plain }, storedBits);
 }
 
 /** The settings as a step of a model's provenance; formats by name are in the manifest. */
 export function recordedSettings(settings: QuantizeSettings): Record<string, number | boolean> {
-  const { bits, groupSize: size, asymmetric, embeddingBits = bits, storedBits, formats } = settings;
+  const { bits, groupSize: size, asymmetric, embeddingBits = 8, storedBits, formats } = settings;
   return {
     bits,
     groupSize: size,

@@ -117,7 +117,7 @@ export const recipeSchema = z.strictObject({
       /** Weights that share a scale. */
       group: z.literal([16, 32, 64, 128]).default(32),
       symmetric: z.boolean().default(true),
-      /** Bits of the embedding and the head; 16 and 32 leave them plain. @default `bits` */
+      /** Bits of the embedding and the head; 16 and 32 leave them plain. @default 8 */
       embeddingBits: z.literal([2, 3, 4, 8, 16, 32]).optional(),
       /** How the levels are found that training starts from. */
       method: z.enum(['rtn', 'search', 'gptq']).default('gptq'),
