@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { text } from './source.mjs';
 import { draws, normalise } from './text.mjs';
 
 /** Texts longer than this are a slip: a passage and its questions must fit into a context of 1,024 tokens. */
@@ -7,35 +8,39 @@ const LIMITS = { title: 120, passage: 1500, question: 400, answer: 400 };
 /** One in this many texts is held out for choosing between recipes. */
 const DEV_SHARE = 20;
 
-const isText = (value, limit) => typeof value === 'string' && value.trim() === value && value.length > 0 && value.length <= limit;
+const checkPassage = (passage, say) => {
+  text(passage, 'title', LIMITS.title, say);
+  text(passage, 'text', LIMITS.passage, say);
+};
 
-const checkPassage = ({ title, text }, say) => {
-  if (!isText(title, LIMITS.title)) say('`title` must be a text');
-  if (!isText(text, LIMITS.passage)) say(`\`text\` must be a text of at most ${LIMITS.passage} characters`);
+const checkQuestions = ({ questions }, say, checkOne) => {
+  if (!Array.isArray(questions) || questions.length === 0) return say('has no questions');
+  for (const question of questions) {
+    text(question, 'q', LIMITS.question, say);
+    checkOne(question);
+  }
+  return undefined;
 };
 
 /** A text with questions that are answered by its own words. */
 const checkText = (row, say) => {
   checkPassage(row, say);
-  if (!Array.isArray(row.questions) || row.questions.length === 0) return say('has no questions');
-  for (const { q, a } of row.questions) {
-    if (!isText(q, LIMITS.question)) say('`q` must be a text');
-    if (!isText(a, LIMITS.answer) || !row.text?.includes(a)) say(`the answer "${a}" does not stand in the text`);
-  }
+  checkQuestions(row, say, (question) => {
+    text(question, 'a', LIMITS.answer, say);
+    if (!`${row.text}`.includes(question.a)) say(`the answer "${question.a}" does not stand in the text`);
+  });
 };
 
 /** A business with what its customers ask; `p` is the passage that answers, null where none does. */
 const checkBusiness = (row, say) => {
-  if (!isText(row.business, LIMITS.title)) say('`business` must be a text');
+  text(row, 'business', LIMITS.title, say);
   if (!Array.isArray(row.passages) || row.passages.length === 0) return say('has no passages');
   for (const passage of row.passages) checkPassage(passage, say);
-  if (!Array.isArray(row.questions) || row.questions.length === 0) return say('has no questions');
-  for (const { q, p, a } of row.questions) {
-    if (!isText(q, LIMITS.question)) say('`q` must be a text');
-    if (p === null) continue;
-    if (row.passages[p] === undefined) say(`question "${q}" names no passage`);
-    if (!isText(a, LIMITS.answer)) say(`question "${q}" has no answer`);
-  }
+  return checkQuestions(row, say, (question) => {
+    if (question.p === null) return;
+    if (row.passages[question.p] === undefined) say(`question "${question.q}" names no passage`);
+    text(question, 'a', LIMITS.answer, say);
+  });
 };
 
 /** Reads the reading exercises of one language; rows with a problem are left out. */
@@ -69,7 +74,7 @@ export const readReading = (root, lang) => {
         return found.length === 0 ? [row] : [];
       });
   };
-  const texts = read('texts.source.jsonl', checkText, ({ text }) => text);
+  const texts = read('texts.source.jsonl', checkText, (row) => row.text);
   const businesses = read('businesses.source.jsonl', checkBusiness, ({ business }) => business);
   return { name: `reading/${lang}`, folder: join(root, 'reading', lang), lang, texts, businesses, problems };
 };
@@ -81,8 +86,8 @@ export const generateReading = ({ lang, texts, businesses }) => {
     const split = draws(`reading/${lang}/${key}`).below(DEV_SHARE) === 0 ? 'dev' : 'train';
     (files[`${split}/${name}`] ??= []).push(...rows);
   };
-  for (const { title, text, questions } of texts) {
-    const context = [{ id: 'text', title, text }];
+  for (const { title, text: words, questions } of texts) {
+    const context = [{ id: 'text', title, text: words }];
     add(
       'texts.jsonl',
       title,
@@ -90,7 +95,7 @@ export const generateReading = ({ lang, texts, businesses }) => {
     );
   }
   for (const { business, passages, questions } of businesses) {
-    const context = passages.map(({ title, text }, index) => ({ id: `p${index}`, title, text }));
+    const context = passages.map((passage, index) => ({ id: `p${index}`, ...passage }));
     add(
       'businesses.jsonl',
       business,

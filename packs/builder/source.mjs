@@ -128,7 +128,8 @@ const onlyKeys = (row, keys, say) => {
   for (const key of Object.keys(row)) if (!keys.includes(key)) say(`has an unknown field \`${key}\``);
 };
 
-const text = (row, key, limit, say) => {
+/** Complains about a text that is missing, too long, broken, or names what may be somebody's. */
+export const text = (row, key, limit, say) => {
   const value = row[key];
   if (typeof value !== 'string' || value.trim() === '') return say(`\`${key}\` must be a text`);
   if (value !== value.trim()) say(`\`${key}\` begins or ends with space`);

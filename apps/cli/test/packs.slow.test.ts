@@ -68,6 +68,56 @@ describe('the packs', () => {
   });
 });
 
+describe('the reading exercises', () => {
+  const splits = { train: ['businesses.jsonl', 'texts.jsonl'], dev: ['businesses.jsonl', 'texts.jsonl'] };
+
+  it.each(['en', 'zh'])('in %s are grounded rows, and what is answered rests on a passage', (lang) => {
+    for (const [split, expected] of Object.entries(splits)) {
+      const folder = join(packs, 'reading', lang, split);
+      expect(readdirSync(folder).sort()).toEqual(expected);
+      for (const file of expected) {
+        for (const [at, line] of lines(join(folder, file)).entries()) {
+          const row = parseRowLine(line, `reading/${lang}/${split}/${file}:${at + 1}`);
+          if (row.kind !== 'grounded') throw new Error(`${file}:${at + 1} is no grounded row`);
+          expect(row.lang).toBe(lang);
+          expect(row.goldIds.length).toBe(row.answer === null ? 0 : 1);
+          if (file === 'texts.jsonl') expect(row.context[0]!.text).toContain(row.answer);
+        }
+      }
+    }
+  });
+
+  it.each([
+    [
+      'texts',
+      '{"title":"T","text":"Opened in 1987.","questions":[{"q":"When?","a":"1988"}]}',
+      '"1988" does not stand',
+    ],
+    ['texts', '{"title":"T","text":"a@shop.com","questions":[{"q":"Who?","a":"a"}]}', 'use example.com'],
+    [
+      'businesses',
+      '{"business":"B","passages":[{"title":"T","text":"Free."}],"questions":[{"q":"Cost?","p":1,"a":"None."}]}',
+      'names no passage',
+    ],
+  ])('in %s: refuses what is wrong and names the line', (kind, line, complaint) => {
+    const root = mkdtempSync(join(tmpdir(), 'edgedesk-reading-'));
+    try {
+      for (const part of ['build-packs.mjs', 'builder', 'reading/en']) {
+        cpSync(join(packs, part), join(root, part), { recursive: true });
+      }
+      const source = join(root, `reading/en/${kind}.source.jsonl`);
+      const at = lines(source).length + 1;
+      appendFileSync(source, `${line}\n`);
+      const { status, stderr } = check(root, 'reading/en');
+      expect(status).toBe(1);
+      expect(stderr).toContain(`reading/en/${kind}.source.jsonl:${at}: `);
+      expect(stderr).toContain(complaint);
+    } finally {
+      rmSync(root, { recursive: true });
+    }
+  });
+});
+
 describe('build-packs --check', () => {
   const root = mkdtempSync(join(tmpdir(), 'edgedesk-packs-'));
   const pack = join(root, 'retail/en');
