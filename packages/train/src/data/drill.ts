@@ -25,7 +25,10 @@ export interface DrillOptions {
 
 export const drillDefaults: DrillOptions = { questions: 8, passages: 4, unanswerable: 0, opening: 8 };
 
-/** Drills that ask every answerable row without a history at least once; the other rows are left out. */
+/**
+ * Drills that ask every answerable row without a history once, but for the few whose place a refusal takes; the other rows are
+ * left out.
+ */
 export function drillsOf(
   rows: readonly GroundedRow[],
   options: DrillOptions,
