@@ -1,6 +1,5 @@
-import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { text } from './source.mjs';
+import { readSource, text } from './source.mjs';
 import { draws, normalise } from './text.mjs';
 
 /** Texts longer than this are a slip: a passage and its questions must fit into a context of 1,024 tokens. */
@@ -45,38 +44,20 @@ const checkBusiness = (row, say) => {
 
 /** Reads the reading exercises of one language; rows with a problem are left out. */
 export const readReading = (root, lang) => {
+  const name = `reading/${lang}`;
   const problems = [];
   const seen = new Map();
-  const read = (name, check, keyOf) => {
-    const path = join(root, 'reading', lang, name);
-    const label = `reading/${lang}/${name}`;
-    if (!existsSync(path)) {
-      problems.push(`${label}: missing`);
-      return [];
-    }
-    return readFileSync(path, 'utf8')
-      .split('\n')
-      .flatMap((line, index) => {
-        if (line === '') return [];
-        const found = [];
-        const say = (sentence) => found.push(`${label}:${index + 1}: ${sentence}`);
-        let row;
-        try {
-          row = JSON.parse(line);
-          check(row, say);
-          const key = normalise(keyOf(row));
-          if (seen.has(key)) say(`repeats ${seen.get(key)}`);
-          else seen.set(key, `${label}:${index + 1}`);
-        } catch (error) {
-          say(`is not readable (${error.message})`);
-        }
-        problems.push(...found);
-        return found.length === 0 ? [row] : [];
-      });
-  };
+  const read = (file, check, keyOf) =>
+    readSource(root, `${name}/${file}`, check, problems).filter((row) => {
+      const key = normalise(keyOf(row));
+      const first = seen.get(key);
+      if (first === undefined) seen.set(key, row.where);
+      else problems.push(`${row.where}: repeats ${first}`);
+      return first === undefined;
+    });
   const texts = read('texts.source.jsonl', checkText, (row) => row.text);
-  const businesses = read('businesses.source.jsonl', checkBusiness, ({ business }) => business);
-  return { name: `reading/${lang}`, folder: join(root, 'reading', lang), lang, texts, businesses, problems };
+  const businesses = read('businesses.source.jsonl', checkBusiness, (row) => row.business);
+  return { name, folder: join(root, name), lang, texts, businesses, problems };
 };
 
 /** All generated files: path below the folder -> grounded rows. A text or business is wholly in one split. */

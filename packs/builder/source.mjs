@@ -14,37 +14,39 @@ const MARKS = /<\/?(?:no_answer|hand_off|tool_call|tool_response)\b[^>]*>/g;
 
 const isObject = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
 
+/** The rows of `label`, a path below `root`. Problems are added as `label:line: sentence`; rows with one are left out. */
+export const readSource = (root, label, checkRow, problems) => {
+  const path = join(root, label);
+  if (!existsSync(path)) {
+    problems.push(`${label}: missing`);
+    return [];
+  }
+  const rows = [];
+  readFileSync(path, 'utf8')
+    .split('\n')
+    .forEach((line, index) => {
+      if (line === '') return;
+      const where = `${label}:${index + 1}`;
+      const found = [];
+      let row;
+      try {
+        row = JSON.parse(line);
+        if (!isObject(row)) found.push('is not a JSON object');
+        else checkRow(row, (sentence) => found.push(sentence));
+      } catch (error) {
+        found.push(`is not readable (${error.message})`);
+      }
+      problems.push(...found.map((sentence) => `${where}: ${sentence}`));
+      if (found.length === 0) rows.push({ ...row, where });
+    });
+  return rows;
+};
+
 /** Reads one pack's sources. Problems are collected as `file:line: sentence`; rows with a problem are left out. */
 export const readPack = (root, domain, lang) => {
   const problems = [];
   const folder = join(root, domain, lang);
-  const readLines = (name, checkRow) => {
-    const path = join(folder, name);
-    const label = `${domain}/${lang}/${name}`;
-    if (!existsSync(path)) {
-      problems.push(`${label}: missing`);
-      return [];
-    }
-    const rows = [];
-    readFileSync(path, 'utf8')
-      .split('\n')
-      .forEach((line, index) => {
-        if (line === '') return;
-        const where = `${label}:${index + 1}`;
-        const found = [];
-        let row;
-        try {
-          row = JSON.parse(line);
-          if (!isObject(row)) found.push('is not a JSON object');
-          else checkRow(row, (sentence) => found.push(sentence));
-        } catch (error) {
-          found.push(`is not readable (${error.message})`);
-        }
-        problems.push(...found.map((sentence) => `${where}: ${sentence}`));
-        if (found.length === 0) rows.push({ ...row, where });
-      });
-    return rows;
-  };
+  const readLines = (name, checkRow) => readSource(root, `${domain}/${lang}/${name}`, checkRow, problems);
 
   const profile = readProfile(join(folder, 'profile.json'), { domain, lang }, problems);
   const knowledge = readLines('knowledge.jsonl', (row, say) => {
