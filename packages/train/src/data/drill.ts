@@ -82,7 +82,7 @@ function overPassages(
       const turn = exchange(answered.question, answered.answer!);
       if (!draws.chance(options.unanswerable)) return [turn];
       const stranger = draws.pick(rows);
-      if (shown.has(needs(stranger))) return [turn];
+      if (answeringPassages(stranger).every(({ text }) => shown.has(text))) return [turn];
       return draws.shuffled([turn, exchange(stranger.question, refusalReply(stranger.lang))]);
     });
     drills.push([

@@ -31,8 +31,8 @@ export class GraphSessions {
   }
 
   /**
-   * Sum over the batch's loss tokens of `scale` * their weight * loss. `weights`: everything that the graph reads beside the batch. In
-   * `train` mode the gradients of all parameters are written into `gradients`, whose names are those of the graph's outputs.
+   * Sum over the batch's loss tokens of `scale` * their weight * loss. `weights`: everything that the graph reads beside
+   * the batch. In `train` mode the gradients of all parameters are written into `gradients`, whose names are those of the graph's outputs.
    */
   async run(
     batch: Batch,
